@@ -1,0 +1,1 @@
+"""The cloud half: between a Kubernetes API and thousands of edges."""

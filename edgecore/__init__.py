@@ -1,0 +1,1 @@
+"""The edge half: pods and devices of one node, with or without the cloud."""

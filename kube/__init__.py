@@ -1,0 +1,1 @@
+"""What is known of Kubernetes objects, and a client for its API. Knows nothing of edges."""

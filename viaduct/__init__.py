@@ -1,0 +1,1 @@
+"""The road between the two halves: links, TLS, certificates, tokens."""
