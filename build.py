@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""The project's five words: demo, test, check, binary, bench. Runs on a bare Python 3.11+, needs nothing installed.
+
+    python3 build.py demo [--once]     a cloud, an edge and a pod on this machine
+    python3 build.py test [--fast]     every test
+    python3 build.py check             formatting, lint, types, import rules
+
+A virtual environment of its own is made in .venv the first time, and again when setup.cfg changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "built-from.json"
+LAYERS = ("unit", "integration", "e2e", "faults", "conformance")
+PLAIN = ("edge", "cloud")
+DEVELOPER = ("edge", "cloud", "dev")
+NEWEST_LOG = ROOT / ".cache" / "build.log"
+
+
+class BuildError(Exception):
+    """The text says what failed, why, and what to do next."""
+
+
+def main(arguments: list[str]) -> int:
+    words = _parser().parse_args(arguments)
+    try:
+        return int(words.run(words))
+    except BuildError as error:
+        print(f"build.py: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nbuild.py: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="build.py", description="Everything that this project does with itself.")
+    words = parser.add_subparsers(required=True, metavar="WORD")
+    demo = words.add_parser("demo", help="a cloud, an edge and a pod on this machine, step by step")
+    demo.add_argument("--once", action="store_true", help="go through the whole story (also: the cloud gone), clean up, exit")
+    demo.add_argument("--runtime", choices=("auto", "docker", "process"), default="auto", help="what runs the pod's container")
+    demo.add_argument("--keep", action="store_true", help="leave .demo/ with its logs behind")
+    demo.set_defaults(run=run_demo)
+    test = words.add_parser("test", help="every test: " + ", ".join(LAYERS))
+    test.add_argument("--fast", action="store_true", help="without the tests that need docker or minutes")
+    test.add_argument("-k", metavar="EXPRESSION", help="only tests whose name matches, as pytest's -k")
+    test.add_argument("paths", nargs="*", help="only these files or folders")
+    test.set_defaults(run=run_test)
+    words.add_parser("check", help="formatting, lint, types and import rules").set_defaults(run=run_check)
+    for later in ("binary", "bench"):
+        word = words.add_parser(later, help="not built yet")
+        word.set_defaults(run=run_later, word=later)
+    return parser
+
+
+def run_demo(words: argparse.Namespace) -> int:
+    python = environment(PLAIN)
+    command = [str(python), str(ROOT / "examples" / "demo"), "--runtime", words.runtime]
+    command += [flag for flag, wanted in (("--once", words.once), ("--keep", words.keep)) if wanted]
+    return _replace(command)
+
+
+def run_test(words: argparse.Namespace) -> int:
+    python = environment(DEVELOPER)
+    paths = words.paths or [f"tests/{layer}" for layer in LAYERS if any((ROOT / "tests" / layer).rglob("test_*.py"))]
+    command = [str(python), "-m", "pytest", "-o", "faulthandler_timeout=300", *paths]
+    if words.fast:
+        command += ["-m", "not docker and not slow"]
+    if words.k:
+        command += ["-k", words.k]
+    return _replace(command)
+
+
+def run_check(_: argparse.Namespace) -> int:
+    python = environment(DEVELOPER)
+    tools = python.parent
+    failed = []
+    for name, command in (
+        ("format", [str(tools / "ruff"), "format", "--check", "."]),
+        ("lint", [str(tools / "ruff"), "check", "."]),
+        ("types", [str(tools / "mypy")]),
+        ("imports", [str(tools / "lint-imports")]),
+    ):
+        print(f"== {name}: {' '.join([Path(command[0]).name, *command[1:]])}", flush=True)
+        if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
+            failed.append(name)
+    print("check: " + (f"failed: {', '.join(failed)}" if failed else "all good"))
+    return 1 if failed else 0
+
+
+def run_later(words: argparse.Namespace) -> int:
+    raise BuildError(f"`{words.word}` is not built yet; the words that work now are demo, test and check")
+
+
+def _replace(command: list[str]) -> int:
+    """Becomes ``command``, so that signals and the exit code are its own."""
+    sys.stdout.flush()
+    os.chdir(ROOT)
+    os.execv(command[0], command)  # noqa: S606 - no shell
+
+
+# ---------------------------------------------------------------------------------------------- the virtual environment
+
+
+def environment(extras: tuple[str, ...]) -> Path:
+    """The Python of .venv with the project and ``extras`` installed; makes or renews it when it must."""
+    if sys.version_info < (3, 11):
+        raise BuildError(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]} ({sys.executable})")
+    python = VENV / "bin" / "python"
+    wanted = _fingerprint()
+    have = _stamp()
+    if python.exists() and have.get("fingerprint") == wanted and set(extras) <= set(have.get("extras", [])):
+        return python
+    started = time.monotonic()
+    if have.get("python") != sys.version or not python.exists():
+        print(f"setting up .venv with Python {sys.version.split()[0]} ...", flush=True)
+        _create()
+    _install(python, sorted(set(extras) | set(have.get("extras", []))), wanted)
+    print(f"... the environment is ready ({time.monotonic() - started:.0f} s; next time it is only checked)", flush=True)
+    return python
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256(f"{ROOT}\0{sys.version}".encode())
+    for name in ("setup.cfg", "pyproject.toml"):
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _stamp() -> dict[str, object]:
+    try:
+        found = json.loads(STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _create() -> None:
+    try:
+        shutil.rmtree(VENV, ignore_errors=False)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise BuildError(f"{VENV} cannot be renewed: {error}. Remove it (it may belong to another user)") from error
+    remedy = "On Debian and Ubuntu: apt install python3-venv"
+    _logged([sys.executable, "-m", "venv", str(VENV)], "making the virtual environment", remedy)
+
+
+def _install(python: Path, extras: list[str], fingerprint: str) -> None:
+    print(f"installing the project and what it needs ({', '.join(extras)}) ...", flush=True)
+    STAMP.unlink(missing_ok=True)
+    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--editable", f".[{','.join(extras)}]"]
+    remedy = "A package index must be reachable (proxy, mirror: see pip's PIP_INDEX_URL)"
+    _logged(command, "installing with pip", remedy)
+    stamp = {"fingerprint": fingerprint, "python": sys.version, "extras": extras}
+    STAMP.write_text(json.dumps(stamp), encoding="utf-8")
+
+
+def _logged(command: list[str], what: str, remedy: str) -> None:
+    """Runs ``command`` with its output in a log file; shows the end of it when it fails."""
+    NEWEST_LOG.parent.mkdir(exist_ok=True)
+    with NEWEST_LOG.open("wb") as log:
+        code = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False).returncode
+    if code != 0:
+        tail = NEWEST_LOG.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+        print("\n".join(f"    {line}" for line in tail), file=sys.stderr)
+        raise BuildError(f"{what} failed (exit code {code}). {remedy}. Whole output: {NEWEST_LOG}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
