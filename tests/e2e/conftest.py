@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e.harness import Cloud, Edge, pair
+from e2e.manifests import IMAGE
+
+BUSYBOX = ("/bin/busybox", "/usr/bin/busybox")
+APPLETS = ("sh", "sleep", "cat", "echo", "httpd", "true", "false", "env", "wget", "test", "touch", "ls", "kill", "id")
+
+
+def require(present: bool, what: str) -> None:
+    """A missing real part is a skip with its reason on a workstation and a failure in CI."""
+    if not present:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must have {what}")
+        pytest.skip(f"needs {what}")
+
+
+def docker_answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "version"], capture_output=True, check=False, timeout=20).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """A busybox image made from this machine's static busybox: no registry is needed."""
+    busybox = next((path for path in BUSYBOX if Path(path).exists()), None)
+    require(busybox is not None, "a static busybox (apt-get install busybox-static)")
+    assert busybox is not None
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for folder in ("bin", "tmp", "etc", "www"):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
+            tar.addfile(entry)
+        tar.add(Path(busybox).resolve(), "bin/busybox")
+        for applet in APPLETS:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    done = subprocess.run(
+        ["docker", "import", "--change", "ENV PATH=/bin", "-", IMAGE], input=buffer.getvalue(), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return IMAGE
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def runtime(request: pytest.FixtureRequest) -> str:
+    require(shutil.which("kubectl") is not None, "kubectl (apt-get install kubernetes-client)")
+    if request.param == "docker":
+        require(docker_answers(), "a docker engine")
+        request.getfixturevalue("image")
+    return str(request.param)
+
+
+@pytest.fixture
+def halves(tmp_path: Path, runtime: str) -> Iterator[tuple[Cloud, Edge]]:
+    """A running cloud half and a joined, Ready edge."""
+    with pair(tmp_path, runtime) as both:
+        yield both
+
+
+@pytest.fixture
+def docker_halves(tmp_path: Path, image: str) -> Iterator[tuple[Cloud, Edge]]:
+    require(docker_answers(), "a docker engine")
+    with pair(tmp_path, "docker") as both:
+        yield both
