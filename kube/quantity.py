@@ -6,7 +6,7 @@ Source of the grammar and of the canonical form: Kubernetes 1.32: apimachinery/p
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
 from typing import Final, Literal
@@ -29,7 +29,7 @@ class Quantity:
     """An exact amount in billionths; smaller parts are rounded up, as Kubernetes does. ``str()`` is the canonical form."""
 
     nanos: int
-    form: Form = "decimal"
+    form: Form = field(default="decimal", compare=False)
 
     def __add__(self, other: Quantity) -> Quantity:
         return Quantity(self.nanos + other.nanos, self.form if self.nanos else other.form)
