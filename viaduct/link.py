@@ -16,6 +16,10 @@ class LinkClosed(LinkError):
     """The link has ended: the peer closed it, the network broke, a deadline passed or the peer broke the protocol."""
 
 
+class MessageTooBig(LinkError):
+    """A message of our own that no link may carry. The link stays open; sending it again is of no use."""
+
+
 @dataclass(frozen=True)
 class Peer:
     """Who is at the other end.
@@ -36,8 +40,9 @@ class Limits:
     """What one link may cost. Sizes in bytes, times in seconds.
 
     message: the largest message accepted; a longer one ends the link before it is held in memory whole.
-    handshake: TLS and upgrade together. write: one message. silence: nothing heard at all, not even the answer to a
-    transport-level ping, for this long means that the link is dead (half-open TCP is found this way).
+    handshake: TLS and upgrade together. write: the time in which the peer must take the next piece (64 KiB) of what is
+    being sent; a slow link may take longer for a whole message, a stalled one is cut. silence: nothing heard at all, not
+    even the answer to a transport-level ping, for this long means that the link is dead (half-open TCP is found this way).
     """
 
     message: int = 32 * 1024 * 1024
@@ -55,7 +60,8 @@ class Link(Protocol):
     async def send(self, message: Message) -> None:
         """Hands a message to the transport; returning says nothing about its arrival.
 
-        Raises LinkClosed.
+        Raises LinkClosed, and MessageTooBig for a message larger than ``limits.message``. Cancelling a send whose bytes
+        are half out ends the link; waiting for one's turn can be cancelled freely.
         """
 
     async def receive(self) -> Message:
