@@ -26,12 +26,15 @@ RESTART_COUNT = "io.kubernetes.container.restartCount"
 INSTANCE = "io.edgecore.instance"
 """Ours: tells the containers of several edgecores on one docker apart; absent for the one with the default root."""
 
+_OWN = frozenset({POD_NAME, POD_NAMESPACE, POD_UID, CONTAINER_NAME, TYPE, SANDBOX_ID, LOG_PATH, INSTANCE})
+
 SANDBOX_CPU_SHARES = 2
 SANDBOX_OOM_SCORE = -998
 LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
 """kubelet's containerLogMaxSize x containerLogMaxFiles."""
 
 _PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared", "None": "rprivate", "": ""}
+_EXEC = re.compile(r"exec: .*|stat .*: no such file or directory.*|chdir to cwd .*|mkdir .*|error mounting .*", re.DOTALL)
 _EPOCH = re.compile(r"^0001-")
 _FRACTION = re.compile(r"\.(\d{1,6})\d*")
 
@@ -46,12 +49,14 @@ def container_name(spec: ContainerSpec) -> str:
     return f"k8s_{spec.name}_{pod.name}_{pod.namespace}_{pod.uid}_{spec.attempt}"
 
 
-def _labels(
-    pod: PodIdentity, name: str, kind: str, labels: Mapping[str, str], annotations: Mapping[str, str], instance: str
-) -> dict[str, str]:
-    known = dict(labels) | {ANNOTATION + key: value for key, value in annotations.items()}
-    known |= {POD_NAME: pod.name, POD_NAMESPACE: pod.namespace, POD_UID: pod.uid, CONTAINER_NAME: name, TYPE: kind}
-    return known | ({INSTANCE: instance} if instance else {})
+def _labels(spec: SandboxSpec | ContainerSpec, name: str, kind: str, annotations: Mapping[str, str]) -> dict[str, str]:
+    known = dict(spec.labels) | {ANNOTATION + key: value for key, value in annotations.items()}
+    pod = spec.pod
+    return known | {POD_NAME: pod.name, POD_NAMESPACE: pod.namespace, POD_UID: pod.uid, CONTAINER_NAME: name, TYPE: kind}
+
+
+def _instance_label(instance: str) -> dict[str, str]:
+    return {INSTANCE: instance} if instance else {}
 
 
 def sandbox_config(spec: SandboxSpec, image: str, instance: str = "") -> dict[str, Any]:
@@ -73,7 +78,7 @@ def sandbox_config(spec: SandboxSpec, image: str, instance: str = "") -> dict[st
     }
     config: dict[str, Any] = {
         "Image": image,
-        "Labels": _labels(spec.pod, "POD", "podsandbox", spec.labels, spec.annotations, instance),
+        "Labels": _labels(spec, "POD", "podsandbox", spec.annotations) | _instance_label(instance),
         "HostConfig": host,
     }
     if spec.host_network:
@@ -97,13 +102,14 @@ def _port_key(port: int, protocol: str) -> str:
 def container_config(spec: ContainerSpec, sandbox_id: str, sandbox_host: Mapping[str, Any], instance: str = "") -> dict[str, Any]:
     """The body of POST /containers/create; ``sandbox_host`` is the HostConfig of the sandbox as docker reports it."""
     annotations = {**spec.annotations, HASH: spec.hash, RESTART_COUNT: str(spec.attempt)}
-    labels = _labels(spec.pod, spec.name, "container", spec.labels, annotations, instance)
+    labels = _labels(spec, spec.name, "container", annotations) | _instance_label(instance)
     labels |= {SANDBOX_ID: sandbox_id, LOG_PATH: str(spec.log_path or "")}
     inside = f"container:{sandbox_id}"
     on_host_network = sandbox_host.get("NetworkMode") == "host"
     on_host_pid = sandbox_host.get("PidMode") == "host"
     binds, mounts = _mounts(spec.mounts)
     resources = spec.resources
+    protects = (sandbox_host.get("OomScoreAdj") or 0) < 0  # else docker was not allowed to, for the sandbox
     host: dict[str, Any] = {
         "NetworkMode": inside,
         "IpcMode": inside,
@@ -114,7 +120,7 @@ def container_config(spec: ContainerSpec, sandbox_id: str, sandbox_host: Mapping
         "Memory": resources.memory,
         "MemorySwap": resources.memory,
         "CpuShares": resources.cpu_shares,
-        "OomScoreAdj": resources.oom_score_adj,
+        "OomScoreAdj": resources.oom_score_adj if protects else max(0, resources.oom_score_adj),
         "CgroupParent": sandbox_host.get("CgroupParent") or "",
         "Privileged": spec.privileged,
         "ReadonlyRootfs": spec.read_only_root,
@@ -215,7 +221,8 @@ def container_info(inspected: Mapping[str, Any], image: str, image_id: str) -> C
     created, started, ended = (
         seconds(text) for text in (inspected.get("Created"), state.get("StartedAt"), state.get("FinishedAt"))
     )
-    code = state.get("ExitCode") if isinstance(state.get("ExitCode"), int) else 0
+    exit_code = state.get("ExitCode")
+    code = exit_code if isinstance(exit_code, int) else 0
     phase, reason = _phase(state, code, started)
     return ContainerInfo(
         id=f"docker://{inspected.get('Id') or ''}",
@@ -231,8 +238,8 @@ def container_info(inspected: Mapping[str, Any], image: str, image_id: str) -> C
         finished_at=(ended or created) if phase is State.EXITED else 0.0,
         exit_code=code if phase is State.EXITED else 0,
         reason=reason,
-        message=str(state.get("Error") or "") if phase is State.EXITED else "",
-        labels={key: value for key, value in labels.items() if not key.startswith(ANNOTATION)},
+        message=explain(str(state.get("Error") or "")) if phase is State.EXITED else "",
+        labels={key: value for key, value in labels.items() if not key.startswith(ANNOTATION) and key not in _OWN},
         annotations=annotations,
     )
 
@@ -264,3 +271,12 @@ def resolv_conf(servers: Sequence[str], searches: Sequence[str], options: Sequen
     lines += [f"search {' '.join(searches)}"] if searches else []
     lines += [f"options {' '.join(options)}"] if options else []
     return "".join(line + "\n" for line in lines)
+
+
+def explain(text: str) -> str:
+    """docker's text without the layers of runtimes that the root cause is wrapped in."""
+    text = text.strip().removesuffix(": unknown")
+    if "OCI runtime create failed" in text or "failed to create shim" in text or "failed to create task" in text:
+        found = _EXEC.search(text)
+        return found.group(0) if found else text
+    return text
