@@ -164,9 +164,9 @@ class _Reader:
         return Connection(server=server, ca=ca, server_name=self._text(cluster, "tls-server-name", where))
 
     def _user(self, found: Connection, user: dict[str, Any], where: str) -> Connection:
-        for key in ("exec", "auth-provider", "username"):
-            if user.get(key):
-                raise self._error(f"{where}.{key}", "is not supported; use a token or a client certificate")
+        for method in ("exec", "auth-provider", "username"):
+            if user.get(method):
+                raise self._error(f"{where}.{method}", "is not supported; use a token or a client certificate")
         certificate, key = self._pem(user, "client-certificate", where), self._pem(user, "client-key", where)
         if (certificate is None) != (key is None):
             raise self._error(where, "needs both client-certificate and client-key, or none of them")
