@@ -116,7 +116,7 @@ def _replace(command: list[str]) -> int:
 
 def environment(extras: tuple[str, ...]) -> Path:
     """The Python of .venv with the project and ``extras`` installed; makes or renews it when it must."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file is the one that runs before anything was checked
         raise BuildError(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]} ({sys.executable})")
     python = VENV / "bin" / "python"
     wanted = _fingerprint()

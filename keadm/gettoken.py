@@ -1,0 +1,74 @@
+"""``keadm gettoken``: prints the join token that cloudcore keeps in a Secret."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+
+import click
+import trio
+
+from keadm.steps import KeadmError
+from kube import kubeconfig
+from kube.client import Client
+from kube.objects import Object
+from kube.resources import SECRETS
+from kube.status import ApiError
+from viaduct.tls import TlsError, client_context
+
+LIMIT = 10.0
+NAMESPACE, SECRET, KEY = "kubeedge", "tokensecret", "tokendata"
+"""KubeEdge 1.23: common/constants."""
+
+
+@click.command("gettoken")
+@click.option(
+    "--kube-config", default="/root/.kube/config", show_default=True, type=click.Path(path_type=Path), help="kubeconfig"
+)
+def gettoken_command(kube_config: Path) -> None:
+    """Print the token with which edges join."""
+    try:
+        token = trio.run(get_token, kube_config)
+    except KeadmError as error:
+        click.echo(f"failed to get token, err is {error.message}")
+        raise
+    click.echo(token)
+
+
+async def get_token(kube_config: Path) -> str:
+    """The token. Raises KeadmError."""
+    try:
+        connection = kubeconfig.load(kube_config)
+        tls = client_context(ca=connection.ca, certificate=connection.certificate, key=connection.key)
+        with trio.fail_after(LIMIT):
+            async with Client.of(connection, tls=tls, timeout=LIMIT) as client:
+                secret = await client.get(SECRETS, SECRET, namespace=NAMESPACE)
+    except (kubeconfig.KubeconfigError, TlsError) as error:
+        raise KeadmError(f"{error}. Name the right file with --kube-config") from error
+    except trio.TooSlowError as error:
+        raise KeadmError(f"{connection.server} did not answer within {LIMIT:.0f} s") from error
+    except ApiError as error:
+        raise KeadmError(_explain(error)) from error
+    return _token_of(secret)
+
+
+def _explain(error: ApiError) -> str:
+    missing = " (cloudcore makes it at its first start; is it running? try again in a few seconds)" if error.code == 404 else ""
+    return f"{error}{missing}"
+
+
+def _token_of(secret: Object) -> str:
+    data = secret.get("data")
+    value = data.get(KEY) if isinstance(data, dict) else None
+    try:
+        return base64.b64decode(value or "", validate=True).decode("ascii").strip() or _broken()
+    except (binascii.Error, UnicodeDecodeError, TypeError) as error:
+        raise KeadmError(_BROKEN) from error
+
+
+_BROKEN = f"the secret {NAMESPACE}/{SECRET} has no usable key {KEY}; restart cloudcore, which writes it anew"
+
+
+def _broken() -> str:
+    raise KeadmError(_BROKEN)
