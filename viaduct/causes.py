@@ -47,7 +47,9 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         yield current
         if isinstance(current, BaseExceptionGroup):
             waiting.extend(current.exceptions)
-        waiting.extend((current.__cause__, current.__context__))
+        waiting.append(current.__cause__)
+        if not current.__suppress_context__:
+            waiting.append(current.__context__)
 
 
 async def explain(error: BaseException, host: str, port: int) -> tuple[Cause, str]:

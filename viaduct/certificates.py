@@ -271,6 +271,14 @@ def belong_together(certificate: bytes, key: bytes) -> bool:
     return _load_certificate(certificate).public_key() == _load_key(key).public_key()
 
 
+def answers_request(certificate: bytes, csr_der: bytes) -> bool:
+    """Whether a certificate is for the key of a request.
+
+    Raises CertificateError.
+    """
+    return _load_certificate(certificate).public_key() == _load_request(csr_der).public_key()
+
+
 def _builder(
     subject: x509.Name,
     public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey,

@@ -20,8 +20,9 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
 
 from viaduct.exchange import Exchange
+from viaduct.handshake import HandshakeFailed, accept_tls
 from viaduct.tls import TlsContext
-from viaduct.wire import Transport, Wire
+from viaduct.wire import Transport, Wire, peer_address
 
 log = logging.getLogger(__name__)
 
@@ -152,10 +153,9 @@ class _Server:
         if not isinstance(transport, trio.SSLStream):
             return True
         try:
-            with trio.fail_after(self._limits.handshake):
-                await transport.do_handshake()
-        except (trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-            log.debug("TLS handshake failed: %s", error.__cause__ or error)
+            await accept_tls(transport, self._limits.handshake)
+        except HandshakeFailed as error:
+            log.info("HTTPS connection from %s: %s", peer_address(transport.transport_stream), error)
             return False
         return True
 

@@ -19,11 +19,12 @@ from trio_websocket import ConnectionRejected, WebSocketConnection, WebSocketReq
 
 from beehive.supervise import fatal_cause
 from viaduct.causes import explain
+from viaduct.handshake import accept_tls
 from viaduct.link import Limits, Link, LinkClosed, LinkError, Peer
 from viaduct.rejection import rejection_text
 from viaduct.tls import TlsContext
 from viaduct.websocket_link import WebSocketLink
-from viaduct.wire import Wire
+from viaduct.wire import Wire, authority, peer_address
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ async def _open(
             await stream.do_handshake()
             connection = await _request_upgrade(_Opening(nursery, wire, scope), wire, target, headers, limits)
         wire.allowance = None
-        return WebSocketLink(connection, wire, Peer(address=_authority(host, port)), limits)
+        return WebSocketLink(connection, wire, Peer(address=authority(host, port)), limits)
     except Exception as error:
         raise await _explained(error, host, port) from error
     finally:
@@ -121,7 +122,7 @@ async def _request_upgrade(
         return await wrap_client_stream(
             cast(trio.Nursery, opening),
             cast(trio.SSLStream[trio.SocketStream], wire),
-            _authority(target.hostname or "", target.port or 443),
+            authority(target.hostname or "", target.port or 443),
             (target.path or "/") + (f"?{target.query}" if target.query else ""),
             extra_headers=headers,
             message_queue_size=0,
@@ -129,9 +130,10 @@ async def _request_upgrade(
             receive_buffer_size=_READ_SIZE,
         )
     except trio.Cancelled:
-        if (why := opening.failure()) is not None:
-            raise why from None
-        raise
+        failure = opening.failure()
+        if failure is None:
+            raise
+    raise failure  # not inside of the handler: it must keep the cause that it has
 
 
 async def _explained(error: Exception, host: str, port: int) -> LinkError:
@@ -200,7 +202,7 @@ class _Server:
         try:
             with trio.fail_after(self._limits.handshake) as scope:
                 tls = cast(trio.SSLStream[trio.SocketStream], wire.transport)
-                await tls.do_handshake()
+                await accept_tls(tls, self._limits.handshake)
                 request = await self._request(_Opening(nursery, wire, scope), wire)
                 peer = _peer(request.headers, tls, address)
                 connection: WebSocketConnection = await request.accept()
@@ -222,9 +224,10 @@ class _Server:
                 receive_buffer_size=_READ_SIZE,
             )
         except trio.Cancelled:
-            if (why := opening.failure()) is not None:
-                raise why from None
-            raise
+            failure = opening.failure()
+            if failure is None:
+                raise
+        raise failure  # not inside of the handler: it must keep the cause that it has
 
     async def _handle(self, link: WebSocketLink) -> None:
         try:
@@ -236,15 +239,6 @@ class _Server:
                 raise
             log.exception("the handler of the link with %s failed; this link ends", link.peer.node or link.peer.address)
         await link.finish()
-
-
-def peer_address(stream: trio.SocketStream) -> str:
-    """``ip:port`` of the other end, for logs."""
-    try:
-        host, port, *_ = stream.socket.getpeername()
-    except OSError:
-        return "a peer that is gone"
-    return _authority(host, port)
 
 
 def _peer(headers: list[tuple[bytes, bytes]], tls: trio.SSLStream[trio.SocketStream], address: str) -> Peer:
@@ -286,10 +280,6 @@ def _parse(url: str) -> SplitResult:
     if not usable:
         raise LinkError(f"{url!r} is not an address of the form wss://host:port/path; correct the configuration")
     return target
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _root(error: BaseException) -> str:

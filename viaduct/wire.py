@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import trio
 
 CHUNK = 64 * 1024
 """A write is cut into pieces of this size, each with the whole deadline: a slow link is not a dead link."""
 
-Transport = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+Transport: TypeAlias = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+
+
+def authority(host: str, port: int) -> str:
+    """``host:port`` as it stands in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def peer_address(stream: trio.SocketStream) -> str:
+    """``ip:port`` of the other end, for logs."""
+    try:
+        host, port, *_ = stream.socket.getpeername()
+    except OSError:
+        return "a peer that is gone"
+    return authority(host, port)
 
 
 class Wire(trio.abc.Stream):
