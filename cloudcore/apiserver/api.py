@@ -1,0 +1,186 @@
+"""The verbs on objects, without HTTP: what is checked and changed before the store takes a write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cloudcore.apiserver import metadata
+from cloudcore.apiserver.history import Entry
+from cloudcore.apiserver.kinds import Kind
+from cloudcore.apiserver.registry import Registry
+from cloudcore.apiserver.store import Result, Store
+from kube import status
+from kube.objects import Object, timestamp
+from kube.resources import NAMESPACES
+
+
+class Api:
+    """All writes go through here, also those of our own controllers. Objects given in must have passed their shape."""
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self.store = store
+        self.registry = registry
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Entry:
+        """Raises ApiError (404)."""
+        entry = self.store.get(kind.key, namespace, name)
+        if entry is None:
+            raise status.not_found(kind.resource, name)
+        return entry
+
+    async def create(self, kind: Kind, namespace: str, obj: Object, *, dry_run: bool = False) -> Entry:
+        """Stores a new object and returns it as stored.
+
+        Raises ApiError: it exists, its namespace does not, or it is invalid.
+        """
+        resource = kind.resource
+        if obj.get("metadata", {}).get("resourceVersion"):
+            raise status.bad_request("resourceVersion should not be set on objects to be created")
+        metadata.prepare_new(obj, namespace)
+        obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
+        kind.defaults(obj)
+        kind.prepare_create(obj)
+        if kind.counts_generations:
+            obj["metadata"]["generation"] = 1
+        name = obj["metadata"].get("name", "")
+        if faults := [*metadata.problems(obj, kind.name_problem), *kind.problems(obj)]:
+            raise status.invalid(resource, name, faults)
+
+        def add(present: Object | None) -> Object:
+            self._check_namespace(kind, namespace, name)
+            if present is not None:
+                raise status.already_exists(resource, name)
+            return obj
+
+        result = await self.store.mutate(kind.key, namespace, name, add, dry_run=dry_run)
+        assert result.after is not None  # noqa: S101 - add never removes
+        return result.after
+
+    def _check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
+        if not kind.resource.namespaced:
+            return
+        found = self.store.peek(NAMESPACES.qualified, "", namespace)
+        if found is None:
+            raise status.not_found(NAMESPACES, namespace)
+        if found.obj["metadata"].get("deletionTimestamp") and kind.key != "events":
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            raise status.forbidden(kind.resource, name, why)
+
+    async def update(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Callable[[Object], Object],
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Entry:
+        """Replaces an object by what ``change`` makes of a copy of it (which it may alter).
+
+        subresource: "status" keeps everything but the status, another one ("binding") takes the change as it is.
+        Raises ApiError: absent, changed meanwhile, or the result is invalid.
+        """
+
+        def step(present: Object | None) -> Object | None:
+            if present is None:
+                raise status.not_found(kind.resource, name)
+            stored = self.store.peek(kind.key, namespace, name)
+            assert stored is not None  # noqa: S101 - the store has just given it to us
+            return self._next(kind, change(present), stored.obj, subresource)
+
+        result = await self.store.mutate(kind.key, namespace, name, step, dry_run=dry_run)
+        return _outcome(result)
+
+    def _next(self, kind: Kind, new: Object, old: Object, subresource: str) -> Object | None:
+        resource, name = kind.resource, old["metadata"]["name"]
+        wanted = new.get("metadata", {})
+        version, uid = wanted.get("resourceVersion"), wanted.get("uid")
+        if uid and uid != old["metadata"]["uid"]:
+            raise status.uid_conflict(resource, name, uid, old["metadata"]["uid"])
+        if version and version != old["metadata"]["resourceVersion"]:
+            raise status.conflict(resource, name)
+        metadata.carry_over(new, old)
+        new["apiVersion"], new["kind"] = resource.api_version, resource.kind
+        if subresource == "status":
+            kind.prepare_status(new, old)
+            faults = metadata.problems(new, _any_name)
+        elif subresource:
+            faults = []  # our own change, not a client's object
+        else:
+            kind.defaults(new)
+            kind.prepare_update(new, old)
+            faults = [*metadata.problems(new, _any_name), *kind.problems(new), *kind.update_problems(new, old)]
+        if faults:
+            raise status.invalid(resource, name, faults)
+        if kind.counts_generations and new.get("spec") != old.get("spec"):
+            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        return None if _finished(new) else new
+
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        grace_seconds: int | None = None,
+        uid: str = "",
+        resource_version: str = "",
+        dry_run: bool = False,
+    ) -> Result:
+        """Removes an object, or begins its graceful deletion.
+
+        Raises ApiError: absent, or a precondition failed.
+        """
+
+        def end(present: Object | None) -> Object | None:
+            if present is None:
+                raise status.not_found(kind.resource, name)
+            found = present["metadata"]
+            if uid and uid != found["uid"]:
+                raise status.uid_conflict(kind.resource, name, uid, found["uid"])
+            if resource_version and resource_version != found["resourceVersion"]:
+                raise status.version_conflict(kind.resource, name, resource_version, found["resourceVersion"])
+            return _begin_deletion(kind, present, kind.grace(present, grace_seconds))
+
+        return await self.store.mutate(kind.key, namespace, name, end, dry_run=dry_run)
+
+
+def _outcome(result: Result) -> Entry:
+    entry = result.after or result.removed or result.before
+    assert entry is not None  # noqa: S101 - an update of nothing has raised
+    return entry
+
+
+def _any_name(_name: str) -> str | None:
+    """The name was checked at creation; later rules shall not lock an object."""
+    return None
+
+
+def _holders(obj: Object) -> list[Any]:
+    found = list(obj["metadata"].get("finalizers", []))
+    if obj["kind"] == "Namespace":
+        found += obj.get("spec", {}).get("finalizers", [])
+    return found
+
+
+def _finished(obj: Object) -> bool:
+    found = obj["metadata"]
+    return bool(found.get("deletionTimestamp")) and not found.get("deletionGracePeriodSeconds") and not _holders(obj)
+
+
+def _begin_deletion(kind: Kind, obj: Object, grace: int) -> Object | None:
+    found = obj["metadata"]
+    if found.get("deletionTimestamp"):
+        if grace >= found.get("deletionGracePeriodSeconds", 0) and not (grace == 0 and not _holders(obj)):
+            return obj
+    elif kind.counts_generations:
+        found["generation"] = found.get("generation", 0) + 1
+    if grace == 0 and not _holders(obj):
+        return None
+    found["deletionTimestamp"] = timestamp(time.time() + grace)
+    found["deletionGracePeriodSeconds"] = grace
+    kind.begin_deletion(obj)
+    return obj

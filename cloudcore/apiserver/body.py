@@ -1,0 +1,64 @@
+"""Request bodies: bounded, decoded, checked against the shape of their kind."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from cloudcore.apiserver import schema
+from cloudcore.apiserver.kinds import Kind
+from kube import status
+from kube.objects import Object
+
+LIMIT: Final = 3 * 1024 * 1024
+"""Bytes; the same as kube-apiserver's."""
+
+
+def decode(data: bytes) -> Any:
+    """Raises ApiError (400) for what is not JSON, not UTF-8, or nested too deeply."""
+    try:
+        value = msgspec.json.decode(data)
+        data.decode("utf-8")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise status.bad_request(f"the body of the request is not valid JSON: {error}") from error
+    except RecursionError as error:
+        raise status.bad_request("the body of the request is nested too deeply") from error
+    if schema.too_deep(value):
+        raise status.bad_request(f"the body of the request is nested more than {schema.DEPTH} levels deep")
+    return value
+
+
+def shaped(shape: str, value: Any, *, api_version: str = "") -> tuple[Object, list[str]]:
+    """A clean object and its unknown fields.
+
+    Raises ApiError (400).
+    """
+    where = f' in version "{api_version}"' if api_version else ""
+    if not isinstance(value, dict):
+        raise status.bad_request(f"the object provided is not a {shape}: expected a JSON object")
+    try:
+        return schema.conform(shape, value)
+    except schema.WrongType as error:
+        raise status.bad_request(f"{shape}{where} cannot be handled as a {shape}: {error}") from error
+
+
+def clean(kind: Kind, value: Any, validation: str) -> tuple[Object, tuple[str, ...]]:
+    """An object of this kind, and warnings about what was left out of it. ``validation``: Strict, Warn or Ignore.
+
+    Raises ApiError (400): another kind, wrong types, or, when strict, unknown fields.
+    """
+    resource = kind.resource
+    obj, unknown = shaped(resource.kind, value, api_version=resource.api_version)
+    for key, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
+        if obj.get(key, wanted) != wanted:
+            raise status.bad_request(
+                f"the API version or kind in the data ({obj.get('apiVersion')}, Kind={obj.get('kind')}) does not match the "
+                f"expected one ({resource.api_version}, Kind={resource.kind})"
+            )
+    messages = tuple(f'unknown field "{path}"' for path in unknown)
+    if messages and validation == "Strict":
+        text = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        raise status.bad_request(f"{text}: strict decoding error: {', '.join(messages)}")
+    obj.setdefault("metadata", {})
+    return obj, () if validation == "Ignore" else messages

@@ -1,0 +1,141 @@
+"""How one kind of object behaves: its defaults, its rules, what a status write may touch, how it goes away."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cloudcore.apiserver import names
+from kube import field_errors
+from kube.field_errors import FieldError
+from kube.objects import Object
+from kube.resources import Resource
+
+
+class Kind:
+    """A kind without habits of its own. Objects given to the methods have passed their shape."""
+
+    has_status: ClassVar[bool] = False
+    counts_generations: ClassVar[bool] = False
+    strategic: ClassVar[bool] = True
+    """Whether strategic merge patches are understood; for custom resources they are not."""
+    returns_deleted: ClassVar[bool] = False
+    """Whether a deletion answers the object instead of a Status."""
+    fields: ClassVar[frozenset[str]] = frozenset()
+    """What field selectors may look at beside metadata.name and metadata.namespace."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+
+    @property
+    def key(self) -> str:
+        """The name in the store."""
+        return self.resource.qualified
+
+    def name_problem(self, name: str) -> str | None:
+        return names.subdomain_problem(name)
+
+    def defaults(self, obj: Object) -> None:
+        """Fills in, in place, what the writer left out."""
+
+    def prepare_create(self, obj: Object) -> None:
+        """What a creator cannot decide."""
+        if self.has_status:
+            obj.pop("status", None)
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        """What an update of the object itself cannot change: its status."""
+        if self.has_status:
+            _take(new, old, "status")
+
+    def prepare_status(self, new: Object, old: Object) -> None:
+        """What an update of the status cannot change: everything else but labels, annotations and the like."""
+        for key in (set(new) | set(old)) - {"status", "metadata", "apiVersion", "kind"}:
+            _take(new, old, key)
+
+    def problems(self, obj: Object) -> list[FieldError]:
+        """What is wrong with the object."""
+        return []
+
+    def update_problems(self, new: Object, old: Object) -> list[FieldError]:
+        """What is wrong with the step from ``old`` to ``new``."""
+        return []
+
+    def grace(self, obj: Object, wanted: int | None) -> int:
+        """Seconds between the request to delete and the end; 0: at once."""
+        return 0
+
+    def begin_deletion(self, obj: Object) -> None:
+        """Changes, in place, what a started deletion changes beside the metadata."""
+
+
+def _take(new: Object, old: Object, key: str) -> None:
+    if key in old:
+        new[key] = old[key]
+    else:
+        new.pop(key, None)
+
+
+class CustomKind(Kind):
+    """A custom resource with a status subresource."""
+
+    has_status = True
+    counts_generations = True
+    strategic = False
+
+
+class LeaseKind(Kind):
+    def problems(self, obj: Object) -> list[FieldError]:
+        spec = obj.get("spec", {})
+        found = []
+        duration = spec.get("leaseDurationSeconds")
+        if duration is not None and duration <= 0:
+            found.append(field_errors.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0"))
+        if spec.get("leaseTransitions", 0) < 0:
+            found.append(
+                field_errors.invalid("spec.leaseTransitions", spec["leaseTransitions"], "must be greater than or equal to 0")
+            )
+        return found
+
+
+class EventKind(Kind):
+    fields = frozenset(
+        {f"involvedObject.{key}" for key in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")}
+        | {"reason", "reportingComponent", "type"}
+    )
+
+    def defaults(self, obj: Object) -> None:
+        obj.setdefault("source", {})
+        obj.setdefault("type", "Normal")
+
+    def problems(self, obj: Object) -> list[FieldError]:
+        involved = obj.get("involvedObject", {}).get("namespace", "") or "default"
+        if involved != obj["metadata"].get("namespace"):
+            why = "does not match event.namespace"
+            return [field_errors.invalid("involvedObject.namespace", obj.get("involvedObject", {}).get("namespace", ""), why)]
+        return []
+
+
+class NamespaceKind(Kind):
+    has_status = True
+    fields = frozenset({"status.phase"})
+
+    def name_problem(self, name: str) -> str | None:
+        return names.label_problem(name)
+
+    def defaults(self, obj: Object) -> None:
+        metadata = obj["metadata"]
+        metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata.get("name", "")
+
+    def prepare_create(self, obj: Object) -> None:
+        obj["spec"] = {"finalizers": ["kubernetes"]}
+        obj["status"] = {"phase": "Active"}
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        super().prepare_update(new, old)
+        _take(new, old, "spec")
+
+    def grace(self, obj: Object, wanted: int | None) -> int:
+        return 0
+
+    def begin_deletion(self, obj: Object) -> None:
+        obj.setdefault("status", {})["phase"] = "Terminating"

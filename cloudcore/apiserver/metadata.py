@@ -1,0 +1,86 @@
+"""What every object has: names, labels, uid, timestamps; what a writer may change of them and what not."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+from cloudcore.apiserver import names
+from kube import field_errors
+from kube.field_errors import FieldError
+from kube.objects import Object, timestamp
+
+_KEPT: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "name", "namespace")
+_ANNOTATIONS_LIMIT: Final = 256 * 1024
+
+
+def prepare_new(obj: Object, namespace: str) -> None:
+    """What the server decides for a new object."""
+    metadata = obj.setdefault("metadata", {})
+    for key in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "managedFields", "generation"):
+        metadata.pop(key, None)
+    metadata.pop("namespace", None)
+    if namespace:
+        metadata["namespace"] = namespace
+    if not metadata.get("name") and metadata.get("generateName"):
+        metadata["name"] = names.with_suffix(metadata["generateName"])
+    metadata["uid"] = str(uuid.uuid4())
+    metadata["creationTimestamp"] = timestamp()
+
+
+def carry_over(new: Object, old: Object) -> None:
+    """What an update cannot change, whatever it says."""
+    fresh, present = new.setdefault("metadata", {}), old["metadata"]
+    for key in _KEPT:
+        if key in present:
+            fresh[key] = present[key]
+        else:
+            fresh.pop(key, None)
+    fresh.pop("selfLink", None)
+    fresh.pop("managedFields", None)
+    for key in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if not fresh.get(key):
+            fresh.pop(key, None)
+
+
+def problems(obj: Object, name_problem: Callable[[str], str | None]) -> list[FieldError]:
+    """What is wrong with the metadata of an object that has its final name."""
+    metadata = obj["metadata"]
+    found: list[FieldError] = []
+    name = metadata.get("name", "")
+    if not name:
+        found.append(field_errors.required("metadata.name", "name or generateName is required"))
+    elif (why := name_problem(name)) is not None:
+        found.append(field_errors.invalid("metadata.name", name, why))
+    found += label_problems(metadata.get("labels", {}), "metadata.labels")
+    size = 0
+    for key, value in metadata.get("annotations", {}).items():
+        size += len(key.encode()) + len(value.encode())
+        if (why := names.qualified_problem(key.lower())) is not None:
+            found.append(field_errors.invalid("metadata.annotations", key, why))
+    if size > _ANNOTATIONS_LIMIT:
+        found.append(field_errors.too_long("metadata.annotations", _ANNOTATIONS_LIMIT))
+    return found + _owner_problems(metadata)
+
+
+def _owner_problems(metadata: dict[str, Any]) -> list[FieldError]:
+    found = []
+    for place, owner in enumerate(metadata.get("ownerReferences", [])):
+        for key in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(key):
+                found.append(field_errors.required(f"metadata.ownerReferences[{place}].{key}"))
+    for finalizer in metadata.get("finalizers", []):
+        if (why := names.qualified_problem(finalizer)) is not None:
+            found.append(field_errors.invalid("metadata.finalizers", finalizer, why))
+    return found
+
+
+def label_problems(labels: dict[str, str], path: str) -> list[FieldError]:
+    found = []
+    for key, value in labels.items():
+        if (why := names.qualified_problem(key)) is not None:
+            found.append(field_errors.invalid(path, key, why))
+        if (why := names.label_value_problem(value)) is not None:
+            found.append(field_errors.invalid(path, value, why))
+    return found

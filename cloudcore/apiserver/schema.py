@@ -1,0 +1,150 @@
+"""Brings outside JSON into the shape that a kind has: after it, every known field has its type and null is absent.
+
+A shape is written as ``Name: field=type field=type``; types are ``s`` string, ``i`` integer, ``n`` number, ``b`` boolean,
+``o`` any object, ``a`` anything, ``x`` integer or string, ``q`` quantity, ``m`` map of strings, ``mq`` map of quantities,
+``[type]`` a list, or the name of another shape. Unknown fields are dropped and told, as kube-apiserver does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final, TypeAlias
+
+from cloudcore.apiserver.shapes import SHAPES
+
+Shape: TypeAlias = dict[str, str]
+
+DEPTH: Final = 64
+"""How deep outside JSON may be nested. Kubernetes' own kinds need about 15."""
+
+
+class WrongType(Exception):
+    """path, what was wanted and what was there."""
+
+    def __init__(self, path: str, wanted: str, value: Any) -> None:
+        super().__init__(f"{path.lstrip('.') or 'body'}: expected {wanted}, got {_kind_of(value)}")
+
+
+def _kind_of(value: Any) -> str:
+    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+    return "null" if value is None else names.get(type(value), type(value).__name__)
+
+
+@cache
+def shapes() -> dict[str, Shape]:
+    """Every shape by name."""
+    found: dict[str, Shape] = {}
+    for line in SHAPES.strip().splitlines():
+        name, _, fields = line.partition(":")
+        shape = found.setdefault(name.strip(), {})
+        shape.update(field.split("=", 1) for field in fields.split())  # type: ignore[arg-type]
+    return found
+
+
+def conform(shape: str, value: Any) -> tuple[dict[str, Any], list[str]]:
+    """A clean copy of ``value`` and the paths of the unknown fields that were left out.
+
+    Raises WrongType.
+    """
+    unknown: list[str] = []
+    clean = _convert(shape, value, "", unknown)
+    return clean, unknown
+
+
+def _integer(value: Any, path: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise WrongType(path, "an integer", value)
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise WrongType(path, "an integer of 64 bits", value)
+    return number
+
+
+def _string(value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        raise WrongType(path, "string", value)
+    return value
+
+
+def _number(value: Any, path: str) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise WrongType(path, "number", value)
+    return value
+
+
+def _boolean(value: Any, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise WrongType(path, "boolean", value)
+    return value
+
+
+def _object(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise WrongType(path, "an object", value)
+    return value
+
+
+def _integer_or_string(value: Any, path: str) -> int | str:
+    return value if isinstance(value, str) else _integer(value, path)
+
+
+def _quantity(value: Any, path: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise WrongType(path, 'a quantity such as "500m" or "64Mi"', value)
+    return value if isinstance(value, str) else str(value)
+
+
+def _strings(value: Any, path: str) -> dict[str, str]:
+    return {key: _string(item, f"{path}.{key}") for key, item in _object(value, path).items() if item is not None}
+
+
+def _quantities(value: Any, path: str) -> dict[str, str]:
+    return {key: _quantity(item, f"{path}.{key}") for key, item in _object(value, path).items() if item is not None}
+
+
+_SIMPLE: Final[dict[str, Callable[[Any, str], Any]]] = {
+    "s": _string,
+    "i": _integer,
+    "n": _number,
+    "b": _boolean,
+    "o": _object,
+    "a": lambda value, _path: value,
+    "x": _integer_or_string,
+    "q": _quantity,
+    "m": _strings,
+    "mq": _quantities,
+}
+
+
+def _convert(kind: str, value: Any, path: str, unknown: list[str]) -> Any:
+    if kind in _SIMPLE:
+        return _SIMPLE[kind](value, path)
+    if kind.startswith("["):
+        if not isinstance(value, list):
+            raise WrongType(path, "an array", value)
+        return [_convert(kind[1:-1], item, f"{path}[{place}]", unknown) for place, item in enumerate(value)]
+    shape = shapes()[kind]
+    clean: dict[str, Any] = {}
+    for key, item in _object(value, path).items():
+        if key not in shape:
+            unknown.append(f"{path}.{key}".lstrip("."))
+        elif item is not None:
+            clean[key] = _convert(shape[key], item, f"{path}.{key}", unknown)
+    return clean
+
+
+def too_deep(value: Any, limit: int = DEPTH) -> bool:
+    """Whether ``value`` is nested deeper than ``limit``; it needs no stack to find out."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,74 @@
+"""The embedded Kubernetes API: store, controllers and HTTPS in one nursery."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import trio
+
+from beehive.sqlite import StoreError
+from beehive.supervise import Fatal
+from cloudcore.apiserver import credentials
+from cloudcore.apiserver.api import Api
+from cloudcore.apiserver.app import Application
+from cloudcore.apiserver.registry import Registry
+from cloudcore.apiserver.settings import ApiServerSettings
+from cloudcore.apiserver.store import Store
+from kube.resources import NAMESPACES
+from viaduct.certificates import CertificateError
+from viaduct.http_server import serve_http
+from viaduct.listen import open_listeners, port_of
+from viaduct.tls import TlsError, server_context
+
+log = logging.getLogger(__name__)
+
+_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease", "kubeedge")
+
+
+async def serve(settings: ApiServerSettings, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
+    """Serves until cancelled; reports its port once requests are answered and the kubeconfig is written.
+
+    Raises Fatal: the port is taken, the data cannot be read or written.
+    """
+    store = Store(settings.data_dir / "kubernetes.db")
+    try:
+        await trio.to_thread.run_sync(store.open)
+        made = await trio.to_thread.run_sync(credentials.prepare, settings)
+        tls = server_context(
+            certificate=made.certificate_file, key=made.key_file, client_ca=made.ca_file, client_certificates="optional"
+        )
+    except (StoreError, CertificateError, TlsError, OSError) as error:
+        raise Fatal(f"the embedded Kubernetes API cannot start: {error}") from error
+    api = Api(store, Registry())
+    listeners = await open_listeners(settings.address, settings.port, purpose="the embedded Kubernetes API")
+    port = port_of(listeners)
+    async with trio.open_nursery() as nursery:
+        # The store outlives whoever writes to it: shielded, and ended by hand when all others have ended.
+        store_scope = await nursery.start(_run_store, store)
+        try:
+            async with trio.open_nursery() as inner:
+                await _create_namespaces(api)
+                try:
+                    await trio.to_thread.run_sync(credentials.write_kubeconfig, settings, made, port)
+                except OSError as error:
+                    raise Fatal(f"cannot write the kubeconfig {settings.kubeconfig}: {error.strerror}") from error
+                await inner.start(lambda task_status: serve_http(Application(api), listeners, tls=tls, task_status=task_status))
+                log.info("Kubernetes API on %s, kubeconfig %s", credentials.server_url(settings, port), settings.kubeconfig)
+                task_status.started(port)
+        finally:
+            store_scope.cancel()
+
+
+async def _run_store(store: Store, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+    with trio.CancelScope(shield=True) as scope:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(store.run)
+            task_status.started(scope)
+
+
+async def _create_namespaces(api: Api) -> None:
+    kind = api.registry.of(NAMESPACES)
+    for name in _NAMESPACES:
+        if api.store.get(kind.key, "", name) is None:
+            await api.create(kind, "", {"metadata": {"name": name}})

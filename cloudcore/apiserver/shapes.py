@@ -1,0 +1,159 @@
+"""The fields of the kinds that the embedded API serves (Kubernetes API reference 1.32), in the notation of schema.py."""
+
+from typing import Final
+
+SHAPES: Final = """
+OwnerReference: apiVersion=s kind=s name=s uid=s controller=b blockOwnerDeletion=b
+ObjectMeta: name=s generateName=s namespace=s selfLink=s uid=s resourceVersion=s generation=i creationTimestamp=s
+ObjectMeta: deletionTimestamp=s deletionGracePeriodSeconds=i labels=m annotations=m ownerReferences=[OwnerReference]
+ObjectMeta: finalizers=[s] managedFields=a
+ObjectReference: kind=s namespace=s name=s uid=s apiVersion=s resourceVersion=s fieldPath=s
+LocalObjectReference: name=s
+Condition: type=s status=s reason=s message=s lastTransitionTime=s lastProbeTime=s lastHeartbeatTime=s observedGeneration=i
+Condition: lastUpdateTime=s
+LabelSelectorRequirement: key=s operator=s values=[s]
+LabelSelector: matchLabels=m matchExpressions=[LabelSelectorRequirement]
+
+Pod: apiVersion=s kind=s metadata=ObjectMeta spec=PodSpec status=PodStatus
+PodSpec: volumes=[Volume] initContainers=[Container] containers=[Container] ephemeralContainers=[Container]
+PodSpec: restartPolicy=s terminationGracePeriodSeconds=i activeDeadlineSeconds=i dnsPolicy=s nodeSelector=m
+PodSpec: serviceAccountName=s serviceAccount=s automountServiceAccountToken=b nodeName=s hostNetwork=b hostPID=b hostIPC=b
+PodSpec: shareProcessNamespace=b securityContext=PodSecurityContext imagePullSecrets=[LocalObjectReference] hostname=s
+PodSpec: subdomain=s affinity=Affinity schedulerName=s tolerations=[Toleration] hostAliases=[HostAlias]
+PodSpec: priorityClassName=s priority=i dnsConfig=PodDNSConfig readinessGates=[PodReadinessGate] runtimeClassName=s
+PodSpec: enableServiceLinks=b preemptionPolicy=s overhead=mq topologySpreadConstraints=[TopologySpreadConstraint]
+PodSpec: setHostnameAsFQDN=b os=PodOS hostUsers=b schedulingGates=[LocalObjectReference] resourceClaims=[PodResourceClaim]
+PodSpec: resources=ResourceRequirements hostnameOverride=s
+PodOS: name=s
+PodReadinessGate: conditionType=s
+PodResourceClaim: name=s resourceClaimName=s resourceClaimTemplateName=s
+HostAlias: ip=s hostnames=[s]
+PodDNSConfig: nameservers=[s] searches=[s] options=[PodDNSConfigOption]
+PodDNSConfigOption: name=s value=s
+TopologySpreadConstraint: maxSkew=i topologyKey=s whenUnsatisfiable=s labelSelector=LabelSelector minDomains=i
+TopologySpreadConstraint: nodeAffinityPolicy=s nodeTaintsPolicy=s matchLabelKeys=[s]
+Toleration: key=s operator=s value=s effect=s tolerationSeconds=i
+Affinity: nodeAffinity=NodeAffinity podAffinity=PodAffinity podAntiAffinity=PodAffinity
+NodeAffinity: requiredDuringSchedulingIgnoredDuringExecution=NodeSelector
+NodeAffinity: preferredDuringSchedulingIgnoredDuringExecution=[PreferredSchedulingTerm]
+NodeSelector: nodeSelectorTerms=[NodeSelectorTerm]
+NodeSelectorTerm: matchExpressions=[LabelSelectorRequirement] matchFields=[LabelSelectorRequirement]
+PreferredSchedulingTerm: weight=i preference=NodeSelectorTerm
+PodAffinity: requiredDuringSchedulingIgnoredDuringExecution=[PodAffinityTerm]
+PodAffinity: preferredDuringSchedulingIgnoredDuringExecution=[WeightedPodAffinityTerm]
+PodAffinityTerm: labelSelector=LabelSelector namespaces=[s] topologyKey=s namespaceSelector=LabelSelector
+PodAffinityTerm: matchLabelKeys=[s] mismatchLabelKeys=[s]
+WeightedPodAffinityTerm: weight=i podAffinityTerm=PodAffinityTerm
+SELinuxOptions: user=s role=s type=s level=s
+SeccompProfile: type=s localhostProfile=s
+WindowsOptions: gmsaCredentialSpecName=s gmsaCredentialSpec=s runAsUserName=s hostProcess=b
+Sysctl: name=s value=s
+PodSecurityContext: seLinuxOptions=SELinuxOptions windowsOptions=WindowsOptions runAsUser=i runAsGroup=i runAsNonRoot=b
+PodSecurityContext: supplementalGroups=[i] supplementalGroupsPolicy=s fsGroup=i sysctls=[Sysctl] fsGroupChangePolicy=s
+PodSecurityContext: seccompProfile=SeccompProfile appArmorProfile=SeccompProfile seLinuxChangePolicy=s
+Capabilities: add=[s] drop=[s]
+SecurityContext: capabilities=Capabilities privileged=b seLinuxOptions=SELinuxOptions windowsOptions=WindowsOptions
+SecurityContext: runAsUser=i runAsGroup=i runAsNonRoot=b readOnlyRootFilesystem=b allowPrivilegeEscalation=b procMount=s
+SecurityContext: seccompProfile=SeccompProfile appArmorProfile=SeccompProfile
+Container: name=s image=s command=[s] args=[s] workingDir=s ports=[ContainerPort] envFrom=[EnvFromSource] env=[EnvVar]
+Container: resources=ResourceRequirements resizePolicy=[ResizePolicy] restartPolicy=s volumeMounts=[VolumeMount]
+Container: volumeDevices=[VolumeDevice] livenessProbe=Probe readinessProbe=Probe startupProbe=Probe lifecycle=Lifecycle
+Container: terminationMessagePath=s terminationMessagePolicy=s imagePullPolicy=s securityContext=SecurityContext stdin=b
+Container: stdinOnce=b tty=b targetContainerName=s
+ContainerPort: name=s hostPort=i containerPort=i protocol=s hostIP=s
+EnvFromSource: prefix=s configMapRef=OptionalReference secretRef=OptionalReference
+OptionalReference: name=s optional=b
+EnvVar: name=s value=s valueFrom=EnvVarSource
+EnvVarSource: fieldRef=ObjectFieldSelector resourceFieldRef=ResourceFieldSelector configMapKeyRef=KeySelector
+EnvVarSource: secretKeyRef=KeySelector
+KeySelector: name=s key=s optional=b
+ObjectFieldSelector: apiVersion=s fieldPath=s
+ResourceFieldSelector: containerName=s resource=s divisor=q
+ResourceRequirements: limits=mq requests=mq claims=[ResourceClaim]
+ResourceClaim: name=s request=s
+ResizePolicy: resourceName=s restartPolicy=s
+VolumeMount: name=s readOnly=b recursiveReadOnly=s mountPath=s subPath=s mountPropagation=s subPathExpr=s
+VolumeDevice: name=s devicePath=s
+Lifecycle: postStart=Handler preStop=Handler stopSignal=s
+ExecAction: command=[s]
+HTTPHeader: name=s value=s
+HTTPGetAction: path=s port=x host=s scheme=s httpHeaders=[HTTPHeader]
+TCPSocketAction: port=x host=s
+GRPCAction: port=i service=s
+SleepAction: seconds=i
+Handler: exec=ExecAction httpGet=HTTPGetAction tcpSocket=TCPSocketAction sleep=SleepAction
+Probe: exec=ExecAction httpGet=HTTPGetAction tcpSocket=TCPSocketAction grpc=GRPCAction initialDelaySeconds=i
+Probe: timeoutSeconds=i periodSeconds=i successThreshold=i failureThreshold=i terminationGracePeriodSeconds=i
+Volume: name=s hostPath=HostPathVolume emptyDir=EmptyDirVolume secret=SecretVolume configMap=ConfigMapVolume
+Volume: downwardAPI=DownwardAPIVolume projected=ProjectedVolume persistentVolumeClaim=ClaimVolume csi=o nfs=o iscsi=o
+Volume: image=o ephemeral=o gitRepo=o glusterfs=o rbd=o flexVolume=o cinder=o cephfs=o flocker=o fc=o azureFile=o
+Volume: vsphereVolume=o quobyte=o azureDisk=o photonPersistentDisk=o portworxVolume=o scaleIO=o storageos=o
+Volume: gcePersistentDisk=o awsElasticBlockStore=o
+HostPathVolume: path=s type=s
+EmptyDirVolume: medium=s sizeLimit=q
+KeyToPath: key=s path=s mode=i
+SecretVolume: secretName=s items=[KeyToPath] defaultMode=i optional=b
+ConfigMapVolume: name=s items=[KeyToPath] defaultMode=i optional=b
+DownwardAPIFile: path=s fieldRef=ObjectFieldSelector resourceFieldRef=ResourceFieldSelector mode=i
+DownwardAPIVolume: items=[DownwardAPIFile] defaultMode=i
+ProjectedVolume: sources=[VolumeProjection] defaultMode=i
+VolumeProjection: secret=ProjectedFiles downwardAPI=DownwardAPIVolume configMap=ProjectedFiles
+VolumeProjection: serviceAccountToken=ServiceAccountTokenProjection clusterTrustBundle=o
+ProjectedFiles: name=s items=[KeyToPath] optional=b
+ServiceAccountTokenProjection: audience=s expirationSeconds=i path=s
+ClaimVolume: claimName=s readOnly=b
+PodStatus: phase=s conditions=[Condition] message=s reason=s nominatedNodeName=s hostIP=s hostIPs=[IP] podIP=s podIPs=[IP]
+PodStatus: startTime=s initContainerStatuses=[ContainerStatus] containerStatuses=[ContainerStatus] qosClass=s
+PodStatus: ephemeralContainerStatuses=[ContainerStatus] resize=s resourceClaimStatuses=a observedGeneration=i
+IP: ip=s
+ContainerStatus: name=s state=ContainerState lastState=ContainerState ready=b restartCount=i image=s imageID=s containerID=s
+ContainerStatus: started=b allocatedResources=mq resources=ResourceRequirements volumeMounts=a user=o stopSignal=s
+ContainerStatus: allocatedResourcesStatus=a
+ContainerState: waiting=ContainerWaiting running=ContainerRunning terminated=ContainerTerminated
+ContainerWaiting: reason=s message=s
+ContainerRunning: startedAt=s
+ContainerTerminated: exitCode=i signal=i reason=s message=s startedAt=s finishedAt=s containerID=s
+
+Node: apiVersion=s kind=s metadata=ObjectMeta spec=NodeSpec status=NodeStatus
+NodeSpec: podCIDR=s podCIDRs=[s] providerID=s unschedulable=b taints=[Taint] configSource=o externalID=s
+Taint: key=s value=s effect=s timeAdded=s
+NodeStatus: capacity=mq allocatable=mq phase=s conditions=[Condition] addresses=[NodeAddress] daemonEndpoints=DaemonEndpoints
+NodeStatus: nodeInfo=NodeSystemInfo images=[ContainerImage] volumesInUse=[s] volumesAttached=[AttachedVolume] config=o
+NodeStatus: runtimeHandlers=a features=o
+NodeAddress: type=s address=s
+DaemonEndpoints: kubeletEndpoint=DaemonEndpoint
+DaemonEndpoint: Port=i
+NodeSystemInfo: machineID=s systemUUID=s bootID=s kernelVersion=s osImage=s containerRuntimeVersion=s kubeletVersion=s
+NodeSystemInfo: kubeProxyVersion=s operatingSystem=s architecture=s swap=o
+ContainerImage: names=[s] sizeBytes=i
+AttachedVolume: name=s devicePath=s
+
+Namespace: apiVersion=s kind=s metadata=ObjectMeta spec=NamespaceSpec status=NamespaceStatus
+NamespaceSpec: finalizers=[s]
+NamespaceStatus: phase=s conditions=[Condition]
+ConfigMap: apiVersion=s kind=s metadata=ObjectMeta immutable=b data=m binaryData=m
+Secret: apiVersion=s kind=s metadata=ObjectMeta immutable=b data=m stringData=m type=s
+ServiceAccount: apiVersion=s kind=s metadata=ObjectMeta secrets=[ObjectReference] imagePullSecrets=[LocalObjectReference]
+ServiceAccount: automountServiceAccountToken=b
+EventSource: component=s host=s
+EventSeries: count=i lastObservedTime=s
+Event: apiVersion=s kind=s metadata=ObjectMeta involvedObject=ObjectReference reason=s message=s source=EventSource
+Event: firstTimestamp=s lastTimestamp=s count=i type=s eventTime=s series=EventSeries action=s related=ObjectReference
+Event: reportingComponent=s reportingInstance=s
+Lease: apiVersion=s kind=s metadata=ObjectMeta spec=LeaseSpec
+LeaseSpec: holderIdentity=s leaseDurationSeconds=i acquireTime=s renewTime=s leaseTransitions=i strategy=s
+LeaseSpec: preferredHolder=s
+ObjectSync: apiVersion=s kind=s metadata=ObjectMeta spec=ObjectSyncSpec status=ObjectSyncStatus
+ClusterObjectSync: apiVersion=s kind=s metadata=ObjectMeta spec=ObjectSyncSpec status=ObjectSyncStatus
+ObjectSyncSpec: objectAPIVersion=s objectKind=s objectName=s
+ObjectSyncStatus: objectResourceVersion=s
+
+Binding: apiVersion=s kind=s metadata=ObjectMeta target=ObjectReference
+Preconditions: uid=s resourceVersion=s
+DeleteOptions: apiVersion=s kind=s gracePeriodSeconds=i preconditions=Preconditions orphanDependents=b propagationPolicy=s
+DeleteOptions: dryRun=[s] ignoreStoreReadErrorWithClusterBreakingPotential=b
+Eviction: apiVersion=s kind=s metadata=ObjectMeta deleteOptions=DeleteOptions
+TokenRequest: apiVersion=s kind=s metadata=ObjectMeta spec=TokenRequestSpec status=TokenRequestStatus
+TokenRequestSpec: audiences=[s] expirationSeconds=i boundObjectRef=ObjectReference
+TokenRequestStatus: token=s expirationTimestamp=s
+"""

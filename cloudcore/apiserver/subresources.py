@@ -1,0 +1,73 @@
+"""Binding, eviction, finalize: what is done to an object beside reading and writing it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from cloudcore.apiserver import body
+from cloudcore.apiserver.api import Api
+from cloudcore.apiserver.kinds import Kind
+from cloudcore.apiserver.request import Request, Target
+from cloudcore.apiserver.response import Response, json_response
+from kube import status
+from kube.objects import Object, timestamp
+
+_SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+async def answer(api: Api, kind: Kind, request: Request, target: Target, read: Callable[[], Awaitable[bytes]]) -> Response:
+    """Raises ApiError, also for subresources that there are not."""
+    match (kind.key, target.subresource, request.method):
+        case ("pods", "binding", "POST"):
+            binding, _ = body.shaped("Binding", body.decode(await read()))
+            await bind(api, kind, target.namespace, target.name, binding)
+            return json_response(201, _SUCCESS)
+        case ("pods", "eviction", "POST"):
+            eviction, _ = body.shaped("Eviction", body.decode(await read()))
+            grace = eviction.get("deleteOptions", {}).get("gracePeriodSeconds")
+            await api.delete(kind, target.namespace, target.name, grace_seconds=grace)
+            return json_response(201, _SUCCESS)
+        case ("namespaces", "finalize", "PUT"):
+            return await _finalize(api, kind, target, await read())
+        case ("pods", "log" | "exec" | "attach" | "portforward", _):
+            api.get(kind, target.namespace, target.name)
+            why = f"{target.subresource} is not served by the embedded Kubernetes API yet"
+            raise status.make(501, "NotImplemented", f'pods "{target.name}": {why}')
+    raise status.no_such_resource()
+
+
+async def bind(api: Api, kind: Kind, namespace: str, name: str, binding: Object) -> None:
+    """Gives a pod to a node.
+
+    Raises ApiError: the pod is absent, bound already, or going away.
+    """
+    goal = binding.get("target", {})
+    node, uid = goal.get("name", ""), binding.get("metadata", {}).get("uid", "")
+    if not node or goal.get("kind", "Node") not in ("", "Node"):
+        raise status.bad_request("target.name: Required value: the name of a node")
+
+    def assign(pod: Object) -> Object:
+        if uid and uid != pod["metadata"]["uid"]:
+            raise status.uid_conflict(kind.resource, name, uid, pod["metadata"]["uid"])
+        if pod["metadata"].get("deletionTimestamp"):
+            raise status.conflict(kind.resource, name, f"pod {name} is being deleted, cannot be assigned to a host")
+        if pod["spec"].get("nodeName"):
+            raise status.conflict(kind.resource, name, f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"')
+        pod["spec"]["nodeName"] = node
+        conditions = pod.setdefault("status", {}).setdefault("conditions", [])
+        conditions[:] = [condition for condition in conditions if condition.get("type") != "PodScheduled"]
+        conditions.append({"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": timestamp()})
+        return pod
+
+    await api.update(kind, namespace, name, assign, subresource="binding")
+
+
+async def _finalize(api: Api, kind: Kind, target: Target, data: bytes) -> Response:
+    wanted, _ = body.clean(kind, body.decode(data), "Ignore")
+
+    def change(present: Object) -> Object:
+        present["spec"] = {"finalizers": wanted.get("spec", {}).get("finalizers", [])}
+        return present
+
+    entry = await api.update(kind, "", target.name, change, subresource="finalize")
+    return Response(200, entry.raw)
