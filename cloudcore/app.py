@@ -1,0 +1,227 @@
+"""Composition: who starts, in which order, and who is wired to whom. Read it beside the diagram of docs/architecture.md."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from beehive.supervise import Fatal, supervise
+from cloudcore import config as configuration
+from cloudcore import material
+from cloudcore.cloudhub import identity
+from cloudcore.cloudhub.certificate_server import CertificateServer
+from cloudcore.cloudhub.hub import CloudHub
+from cloudcore.cloudhub.identity import Identity
+from cloudcore.config import CloudCoreConfig
+from cloudcore.edgecontroller.downstream import Downstream
+from cloudcore.edgecontroller.request import World
+from cloudcore.edgecontroller.upstream import Upstream
+from kube import kubeconfig
+from kube.client import Client
+from kube.kubeconfig import Connection, KubeconfigError
+from kube.status import ApiError
+from viaduct import tls, websocket
+from viaduct.http_server import serve_http
+from viaduct.link import Limits
+from viaduct.listen import open_listeners, port_of
+from viaduct.tls import TlsContext, TlsError
+
+log = logging.getLogger(__name__)
+
+REACH: Final = 20.0
+"""Seconds in which the Kubernetes API must answer once at the start."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """What a started cloudcore listens on. kubeconfig: the file through which its Kubernetes API is reached, if any."""
+
+    websocket_port: int
+    https_port: int
+    kubeconfig: Path | None
+
+
+async def serve(config: CloudCoreConfig, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED) -> None:
+    """Runs the cloud half until it is cancelled; reports what it listens on when it is ready.
+
+    Raises Fatal when it cannot start.
+    """
+    hub = config.modules.cloud_hub
+    for notice in configuration.notices(config):
+        log.warning(notice)
+    edges = await open_listeners(hub.websocket.address, hub.websocket.port, purpose="edges (modules.cloudHub.websocket)")
+    joins = await open_listeners(hub.https.address, hub.https.port, purpose="joining (modules.cloudHub.https)")
+    async with trio.open_nursery() as nursery:
+        if config.standalone.enable:
+            await _start_embedded_api(nursery, config)
+        connection = _connection(config)
+        async with _reached(connection) as client:
+            who = await _identify(config, client)
+            running = Running(port_of(edges), port_of(joins), _kubeconfig_path(config))
+            await _Cloud(config, client, connection, who).run(edges, joins, running, task_status)
+
+
+class _Cloud:
+    """Everything that stands on a reachable Kubernetes API and a known identity."""
+
+    def __init__(self, config: CloudCoreConfig, client: Client, connection: Connection, who: Identity) -> None:
+        self._config = config
+        self._client = client
+        self._who = who
+        settings = config.modules.cloud_hub
+        downstream = Downstream(client, node_gone=self._node_gone)
+        world = World(client, downstream.cluster, address=local_address())
+        upstream = Upstream(world, apiserver_ca=(connection.ca or b"").decode())
+        self._downstream = downstream
+        self._hub = CloudHub(downstream, upstream, node_limit=settings.node_limit, keepalive=settings.keepalive_interval)
+
+    def _node_gone(self, node: str) -> None:
+        self._hub.disconnect(node, "its Node was deleted")
+
+    async def run(
+        self,
+        edges: list[trio.SocketListener],
+        joins: list[trio.SocketListener],
+        running: Running,
+        task_status: trio.TaskStatus[Running],
+    ) -> None:
+        """Starts controllers first, then the doors: an edge that comes in is compared with a complete picture."""
+        hub, client, who = self._config.modules.cloud_hub, self._client, self._who
+        links, https = server_contexts(who)
+        certificates = CertificateServer(client, who.authority, days=hub.edge_cert_signing_duration)
+        refresh = partial(identity.keep_token_fresh, client, who.authority, hub.token_refresh_duration)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._downstream.run)
+            nursery.start_soon(supervise, "token", refresh)
+            await nursery.start(partial(serve_http, certificates, joins, tls=https))
+            serve_edges = partial(
+                websocket.serve,
+                edges,
+                tls=links,
+                handler=self._hub.handle,
+                limits=Limits(write=hub.write_timeout),
+                max_connections=hub.node_limit + 64,
+            )
+            await nursery.start(serve_edges)
+            log.info("ready: edges on port %d, joining on port %d", running.websocket_port, running.https_port)
+            task_status.started(running)
+
+
+async def _start_embedded_api(nursery: trio.Nursery, config: CloudCoreConfig) -> None:
+    from cloudcore.apiserver.server import serve as serve_api
+    from cloudcore.apiserver.settings import ApiServerSettings
+
+    own = config.standalone
+    settings = ApiServerSettings(
+        data_dir=Path(own.data_dir),
+        address=own.address,
+        port=own.port,
+        advertise=tuple(dict.fromkeys([*_addresses(config), *_names(config)])),
+        kubeconfig=Path(own.kube_config),
+    )
+    try:
+        await nursery.start(serve_api, settings)
+    except OSError as error:
+        raise Fatal(f"the embedded Kubernetes API cannot start: {error.filename or own.data_dir}: {error.strerror}") from error
+
+
+def _kubeconfig_path(config: CloudCoreConfig) -> Path | None:
+    if config.standalone.enable:
+        return Path(config.standalone.kube_config)
+    return Path(config.kube_api_config.kube_config) if config.kube_api_config.kube_config else None
+
+
+def _connection(config: CloudCoreConfig) -> Connection:
+    """How to reach the Kubernetes API. Raises Fatal."""
+    path = _kubeconfig_path(config)
+    try:
+        if path is not None:
+            return kubeconfig.load(path)
+        if config.kube_api_config.master:
+            return Connection(server=config.kube_api_config.master)
+        return kubeconfig.in_cluster()
+    except KubeconfigError as error:
+        advice = "" if path else "; set kubeAPIConfig.kubeConfig, or start with --standalone for a Kubernetes API of its own"
+        raise Fatal(f"no way to the Kubernetes API: {error}{advice}") from error
+
+
+@asynccontextmanager
+async def _reached(connection: Connection) -> AsyncIterator[Client]:
+    """A client whose API has answered. Raises Fatal when it does not."""
+    async with Client.of(connection, tls=client_context(connection), user_agent="cloudcore") as client:
+        try:
+            with trio.fail_after(REACH):
+                await client.request("GET", "/version")
+        except trio.TooSlowError as error:
+            raise Fatal(f"the Kubernetes API at {connection.server} did not answer within {REACH:.0f} s") from error
+        except ApiError as error:
+            raise Fatal(f"the Kubernetes API at {connection.server} cannot be used: {error}") from error
+        yield client
+
+
+def client_context(connection: Connection) -> TlsContext | None:
+    """TLS toward the Kubernetes API; None for plain http. Raises Fatal."""
+    if connection.server.startswith("http://"):
+        return None
+    try:
+        if connection.certificate is None or connection.key is None:
+            return tls.client_context(ca=connection.ca)
+        with material.files(connection.certificate, connection.key) as (certificate, key):
+            return tls.client_context(ca=connection.ca, certificate=certificate, key=key)
+    except TlsError as error:
+        raise Fatal(f"{connection.source or connection.server}: {error}") from error
+
+
+def server_contexts(who: Identity) -> tuple[TlsContext, TlsContext]:
+    """For edges, whose certificate is required, and for joining, where one is welcome. Raises Fatal."""
+    pem = who.authority.certificate_pem, who.server.certificate_pem, who.server.key_pem
+    try:
+        with material.files(*pem) as (ca, certificate, key):
+            required = tls.server_context(certificate=certificate, key=key, client_ca=ca, client_certificates="required")
+            optional = tls.server_context(certificate=certificate, key=key, client_ca=ca, client_certificates="optional")
+            return required, optional
+    except TlsError as error:
+        raise Fatal(f"the server certificate of CloudHub cannot be used: {error}") from error
+
+
+async def _identify(config: CloudCoreConfig, client: Client) -> Identity:
+    """CA, server certificate and a fresh join token. Raises Fatal."""
+    hub = config.modules.cloud_hub
+    paths = [hub.tls_ca_file, hub.tls_ca_key_file, hub.tls_cert_file, hub.tls_private_key_file]
+    files = identity.Files(*(Path(path) for path in paths))
+    extra = ["127.0.0.1", "localhost", socket.gethostname()]
+    reachable = identity.Reachable(_addresses(config), _names(config), extra)
+    try:
+        who = await identity.establish(client, files, reachable)
+        await identity.refresh_token(client, who.authority, hub.token_refresh_duration)
+    except (ApiError, trio.TooSlowError) as error:
+        why = error if str(error) else "too slow"
+        raise Fatal(f"CA and token could not be read from or written to namespace {identity.NAMESPACE}: {why}") from error
+    return who
+
+
+def _addresses(config: CloudCoreConfig) -> list[str]:
+    return [address for address in config.modules.cloud_hub.advertise_address if address] or [local_address()]
+
+
+def _names(config: CloudCoreConfig) -> list[str]:
+    return [name for name in config.modules.cloud_hub.dns_names if name]
+
+
+def local_address() -> str:
+    """The address from which this machine reaches others; nothing is sent to find it out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            address: str = probe.getsockname()[0]
+        except OSError:
+            return "127.0.0.1"
+    return address

@@ -1,0 +1,137 @@
+"""What a node says of its pods: status, end, mirrors (protocol messages U10..U13), and events about them (U19)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+
+from cloudcore.edgecontroller import ownership
+from cloudcore.edgecontroller.request import Request, World
+from kube import objects
+from kube.objects import Object
+from kube.resources import EVENTS, PODS
+from kube.status import ApiError, Conflict, NotFound, bad_request
+
+log = logging.getLogger(__name__)
+
+
+class _PatchMetadata(msgspec.Struct):
+    uid: str = ""
+
+
+class _StatusPatch(msgspec.Struct):
+    metadata: _PatchMetadata | None = None
+    status: msgspec.Raw | None = None
+
+
+async def patch_status(world: World, request: Request) -> Object:
+    """U10: the content is a string that holds a strategic merge patch; its uid must be that of the living pod."""
+    path = request.path
+    sent = request.embedded(_StatusPatch)
+    if sent.status is None:
+        raise bad_request("a status patch needs a status")
+    ownership.own_pod(request.node, PODS, await world.pod(path))
+    patch: dict[str, Any] = {"status": sent.status}
+    if sent.metadata is not None and sent.metadata.uid:
+        patch["metadata"] = {"uid": sent.metadata.uid}
+    return await world.client.patch(PODS, path.name, patch, namespace=path.namespace, kind="strategic", subresource="status")
+
+
+class _Preconditions(msgspec.Struct):
+    uid: str | None = None
+
+
+class _DeleteOptions(msgspec.Struct):
+    preconditions: _Preconditions | None = None
+
+
+async def delete(world: World, request: Request) -> Object:
+    """U12: the pod has ended on the node. A pod that is gone, or is another one by now, is a success."""
+    path = request.path
+    uid = _uid_to_delete(request)
+    try:
+        pod = await world.pod(path)
+        if uid and objects.uid(pod) != uid:
+            return {}
+        ownership.own_pod(request.node, PODS, pod)
+        await world.client.delete(PODS, path.name, namespace=path.namespace, grace_seconds=0, uid=objects.uid(pod))
+    except (NotFound, Conflict):
+        return {}
+    return {}
+
+
+def _uid_to_delete(request: Request) -> str:
+    """From DeleteOptions, or, as edges before 1.10 send it, the bare uid."""
+    if bytes(request.message.content).lstrip().startswith(b'"'):
+        return request.decode(str)
+    options = request.decode(_DeleteOptions | None)  # type: ignore[arg-type]
+    return (options.preconditions.uid or "") if options is not None and options.preconditions is not None else ""
+
+
+async def create_mirror(world: World, request: Request) -> Object:
+    """U13: the mirror of a static pod."""
+    pod = request.object()
+    ownership.mirror_pod(request.node, PODS, pod, request.path)
+    return await world.client.create(PODS, {"apiVersion": "v1", "kind": "Pod"} | pod, namespace=request.path.namespace)
+
+
+class _OldStatus(msgspec.Struct):
+    UID: str
+    Name: str
+    Status: dict[str, Any]
+
+
+async def old_status(world: World, request: Request) -> Object:
+    """U11, of edges before 1.10: one status or an array of them, each whole."""
+    array = bytes(request.message.content).lstrip().startswith(b"[")
+    for one in request.decode(list[_OldStatus]) if array else [request.decode(_OldStatus)]:
+        path = request.path._replace(name=one.Name)
+        try:
+            pod = await world.pod(path)
+            ownership.own_pod(request.node, PODS, pod)
+            if objects.uid(pod) == one.UID:
+                patch = {"metadata": {"uid": one.UID}, "status": one.Status}
+                await world.client.patch(PODS, one.Name, patch, namespace=path.namespace, kind="strategic", subresource="status")
+        except (NotFound, Conflict):
+            log.debug("node %s reports on %s, which is gone", request.node, path)
+    return {}
+
+
+class _EventPatch(msgspec.Struct):
+    event: dict[str, Any]
+    patchData: str  # noqa: N815 - the name on the wire
+
+
+async def event(world: World, request: Request) -> Object:
+    """U19: best effort and never answered."""
+    path = request.path
+    try:
+        if request.message.operation == "patch":
+            sent = request.decode(_EventPatch)
+            body, patch = sent.event, msgspec.json.decode(sent.patchData, type=dict[str, Any])
+        else:
+            body, patch = request.object(), None
+        if objects.namespace(body) != path.namespace or not ownership.event(request.node, body, world.known_pod):
+            log.warning("node %s sent an event that is about none of its own objects: %s; dropped", request.node, path)
+            return {}
+        body = {"apiVersion": "v1", "kind": "Event"} | body
+        if patch is not None:
+            await _patch_event(world, path.namespace, body, patch)
+        elif request.message.operation == "update":
+            await world.client.replace(EVENTS, path.name, body, namespace=path.namespace)
+        else:
+            await world.client.create(EVENTS, body, namespace=path.namespace)
+    except (ApiError, msgspec.DecodeError) as error:
+        log.debug("event %s of node %s is not written: %s", path, request.node, error)
+    return {}
+
+
+async def _patch_event(world: World, namespace: str, body: Object, patch: Object) -> None:
+    allowed = {key: patch[key] for key in ("count", "lastTimestamp", "message", "series") if key in patch}
+    try:
+        await world.client.patch(EVENTS, objects.name(body), allowed, namespace=namespace, kind="merge")
+    except NotFound:
+        kept = {key: value for key, value in objects.metadata(body).items() if key in ("name", "namespace")}
+        await world.client.create(EVENTS, body | {"metadata": kept}, namespace=namespace)

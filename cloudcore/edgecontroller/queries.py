@@ -1,0 +1,79 @@
+"""What a node asks for: ConfigMaps, Secrets, tokens, volumes (protocol messages U14..U16)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cloudcore.edgecontroller import ownership
+from cloudcore.edgecontroller.compare import trimmed
+from cloudcore.edgecontroller.location import CONFIG_MAP
+from cloudcore.edgecontroller.request import Request, World
+from kube import objects
+from kube.objects import Object
+from kube.resources import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, Resource
+
+PERSISTENT_VOLUMES: Final = Resource("", "v1", "PersistentVolume", "persistentvolumes", "persistentvolume", False)
+CLAIMS: Final = Resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim", True)
+ATTACHMENTS: Final = Resource("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", "volumeattachment", False)
+
+
+async def referenced(world: World, request: Request) -> Object:
+    """U14: a ConfigMap or Secret that a pod of the node refers to, from memory or, as memory may lag, from the API."""
+    path = request.path
+    resource = CONFIG_MAPS if path.type == CONFIG_MAP else SECRETS
+    if not world.cluster.location.holds(request.node, path):
+        raise ownership.refuse(request.node, resource, path.name, f"has no pod that refers to it in namespace {path.namespace!r}")
+    found = world.cluster.get(path)
+    if found is None:
+        found = await world.client.get(resource, path.name, namespace=path.namespace)
+    return trimmed(path.type, found)
+
+
+async def token(world: World, request: Request) -> Object:
+    """U15: a token for a pod of the node."""
+    path, wanted = request.path, request.object()
+    ownership.token_request(request.node, SERVICE_ACCOUNTS, path, wanted, world.known_pod)
+    kind = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1"}
+    body = kind | {"metadata": {}, "spec": objects.spec(wanted)}
+    where = SERVICE_ACCOUNTS.path(path.namespace, path.name, "token")
+    return await world.client.request("POST", where, body=body) | kind
+
+
+async def claim(world: World, request: Request) -> Object:
+    """U16: a PersistentVolumeClaim that a pod of the node uses."""
+    path = request.path
+    if (path.namespace, path.name) not in _claims(world, request.node):
+        raise ownership.refuse(request.node, CLAIMS, path.name, f"has no pod that uses it in namespace {path.namespace!r}")
+    found = await world.client.get(CLAIMS, path.name, namespace=path.namespace)
+    return {"kind": CLAIMS.kind, "apiVersion": CLAIMS.api_version} | found
+
+
+async def volume(world: World, request: Request) -> Object:
+    """U16: a PersistentVolume that is bound to such a claim."""
+    found = await world.client.get(PERSISTENT_VOLUMES, request.path.name)
+    owner = objects.spec(found).get("claimRef")
+    key = (str(owner.get("namespace")), str(owner.get("name"))) if isinstance(owner, dict) else ("", "")
+    if key not in _claims(world, request.node):
+        raise ownership.refuse(request.node, PERSISTENT_VOLUMES, request.path.name, "has no pod that uses it")
+    return {"kind": PERSISTENT_VOLUMES.kind, "apiVersion": PERSISTENT_VOLUMES.api_version} | found
+
+
+async def attachment(world: World, request: Request) -> Object:
+    """U16: a VolumeAttachment of the node; its path says namespace ``default`` although it has none."""
+    found = await world.client.get(ATTACHMENTS, request.path.name)
+    if objects.spec(found).get("nodeName") != request.node:
+        raise ownership.refuse(request.node, ATTACHMENTS, request.path.name, "may only access attachments to itself")
+    return {"kind": ATTACHMENTS.kind, "apiVersion": ATTACHMENTS.api_version} | found
+
+
+def _claims(world: World, node: str) -> set[tuple[str, str]]:
+    """(namespace, name) of every claim that a pod of the node names."""
+    out = set()
+    for path in world.cluster.location.pods(node):
+        pod = world.cluster.get(path)
+        volumes = objects.spec(pod).get("volumes") if pod is not None else None
+        for one in volumes if isinstance(volumes, list) else []:
+            source = one.get("persistentVolumeClaim") if isinstance(one, dict) else None
+            if isinstance(source, dict):
+                out.add((path.namespace, str(source.get("claimName"))))
+    return out
