@@ -12,6 +12,9 @@ As in a container, nothing lives longer than the first program: its process grou
 killed when it ends. The starting process prints one JSON line, {} or {"error": text}, once the program runs or cannot.
 """
 
+# Plain os calls throughout: pathlib and contextlib would only be memory.
+# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH110, PTH120, PTH123, PTH208, SIM105, PERF401
+
 from __future__ import annotations
 
 import errno
@@ -24,6 +27,10 @@ import signal
 import sys
 import time
 
+TYPE_CHECKING = False  # typing itself would be memory
+if TYPE_CHECKING:
+    from typing import Any
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -31,8 +38,6 @@ LONGEST_LINE = 16 * 1024
 """CRI: longer lines are written in parts."""
 DRAIN = 2.0
 """Seconds to wait for output after the program's end."""
-
-Json = dict  # the shim reads what edgecore wrote
 
 
 def main(directory: str) -> int:
@@ -91,7 +96,7 @@ def _shim(report: int) -> None:
     write("exit.json", {"exit_code": code, "finished_at": time.time(), "reason": "", "message": ""})
 
 
-def _tell(report: int, answer: Json) -> None:
+def _tell(report: int, answer: dict[str, str]) -> None:
     try:
         os.write(report, json.dumps(answer).encode())
     except BrokenPipeError:
@@ -99,7 +104,7 @@ def _tell(report: int, answer: Json) -> None:
     os.close(report)
 
 
-def _start(spec: Json) -> tuple[int, dict[int, str], str]:
+def _start(spec: dict[str, Any]) -> tuple[int, dict[int, str], str]:
     """The program's pid and the ends of its output; or why it cannot run."""
     out, out_end = os.pipe()
     err, err_end = os.pipe()
@@ -108,10 +113,10 @@ def _start(spec: Json) -> tuple[int, dict[int, str], str]:
     if child == 0:
         try:
             _become(spec, out_end, err_end)
-        except OSError as error:
-            os.write(failed_end, _said(error).encode())
-        except BaseException as error:
-            os.write(failed_end, f"{type(error).__name__}: {error}".encode())
+        except OSError as failure:
+            os.write(failed_end, _said(failure).encode())
+        except BaseException as failure:
+            os.write(failed_end, f"{type(failure).__name__}: {failure}".encode())
         os._exit(127)
     for end in (out_end, err_end, failed_end):
         os.close(end)
@@ -122,10 +127,9 @@ def _start(spec: Json) -> tuple[int, dict[int, str], str]:
     return child, {out: "stdout", err: "stderr"}, error
 
 
-def _become(spec: Json, out: int, err: int) -> None:
+def _become(spec: dict[str, Any], out: int, err: int) -> None:
     """In the child: everything between fork and exec."""
     os.setsid()
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
@@ -140,6 +144,7 @@ def _become(spec: Json, out: int, err: int) -> None:
     if spec["no_new_privileges"]:
         _prctl(PR_SET_NO_NEW_PRIVS, 1)
     _user(spec["uid"], spec["gid"])
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which would undo it
     os.chdir(spec["cwd"])
     env = spec["env"]
     argv = spec["argv"]
@@ -172,7 +177,8 @@ def _oom_score(score: int) -> None:
 
 def _follow(child: int, pipes: dict[int, str], wake: int, log: Log) -> int:
     """Copies output to the log until the program has ended; returns its wait status."""
-    status = None
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(child, signal.SIGTERM))
+    status: int | None = None
     deadline = 0.0
     while status is None or (pipes and time.monotonic() < deadline):
         timeout = None if status is None else max(0.0, deadline - time.monotonic())
@@ -250,7 +256,7 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def write(path: str, record: Json) -> None:
+def write(path: str, record: dict[str, object]) -> None:
     """Whole or not at all, and on disk when it returns."""
     part = f"{path}.part"
     with open(part, "w") as file:
