@@ -13,7 +13,7 @@ import trio
 from kube.client import Client
 from kube.objects import Object, name, namespace, resource_version
 from kube.resources import Resource
-from kube.status import ApiError, ApiUnreachable, Gone
+from kube.status import ApiError, ApiUnreachable, BadAnswer, Gone
 from kube.watch import BOOKMARK, DELETED, WatchEvent
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class Reflector:
                 self._version = ""
                 await trio.sleep(self._delays.next())
             except ApiError as error:
-                if not isinstance(error, ApiUnreachable):
+                if isinstance(error, BadAnswer) or not isinstance(error, ApiUnreachable):
                     self._version = ""
                 await self._pause(error)
 
@@ -112,7 +112,7 @@ class Reflector:
         listing = await self._client.list(
             self._resource, namespace=self._namespace, label_selector=self._labels, field_selector=self._fields
         )
-        found = {_key(obj): obj for obj in listing.items}
+        found = {_key(obj): obj for obj in listing.items if name(obj)}
         for key in [key for key in self.store if key not in found]:
             self._set(key, None)
         for key, obj in found.items():
@@ -120,7 +120,7 @@ class Reflector:
             if old is None or resource_version(old) != resource_version(obj) or old != obj:
                 self._set(key, obj)
         self._version = listing.resource_version
-        self._recovered()
+        self._tell_recovery()
         self.synced.set()
 
     async def _watch(self) -> None:
@@ -133,16 +133,19 @@ class Reflector:
             label_selector=self._labels,
             field_selector=self._fields,
         ) as events:
+            self._tell_recovery()
             async for event in events:
                 heard = True
-                self._recovered()
+                self._delays.reset()
                 self._apply(event)
         if not heard and trio.current_time() - started < _SHORT_WATCH:
             raise ApiUnreachable(f"watch of {self._resource.qualified}: the server ended it at once")
-        self._recovered()
+        self._delays.reset()
 
     def _apply(self, event: WatchEvent) -> None:
         if event.type != BOOKMARK:
+            if not name(event.object):
+                raise BadAnswer(f"watch of {self._resource.qualified}: the server sent an object without a name")
             self._set(_key(event.object), None if event.type == DELETED else event.object)
         self._version = resource_version(event.object) or self._version
 
@@ -173,8 +176,7 @@ class Reflector:
             log.warning("%s are not up to date: %s; trying again, next in %.1f s", self._resource.qualified, error, delay)
         await trio.sleep(delay)
 
-    def _recovered(self) -> None:
-        self._delays.reset()
+    def _tell_recovery(self) -> None:
         if self._trouble:
             self._trouble = ""
             log.info("%s are up to date again", self._resource.qualified)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -112,7 +114,7 @@ class Transport:
             return await self._exchange(call)
 
     async def _exchange(self, call: Call) -> bytes:
-        async with self._answer(call) as response, aclosing(response.aiter_raw()) as chunks:
+        async with self._answer(call) as response, _read(response) as chunks:
             body = await _collect(chunks, self._limits.body if response.is_success else _ERROR_BODY, self._name(call))
             if not response.is_success:
                 raise _refusal(response, body, self._name(call))
@@ -126,7 +128,7 @@ class Transport:
         async with AsyncExitStack() as stack:
             with self._failures(what), trio.fail_after(self._timeout):
                 response = await stack.enter_async_context(self._answer(call))
-                chunks = await stack.enter_async_context(aclosing(response.aiter_raw()))
+                chunks = await stack.enter_async_context(_read(response))
                 if not response.is_success:
                     raise _refusal(response, await _collect(chunks, _ERROR_BODY, what), what)
             yield _Chunks(chunks, lambda: self._failures(what))
@@ -193,6 +195,22 @@ class _Chunks:
             return await anext(self._chunks)
 
 
+@asynccontextmanager
+async def _read(response: httpx2.Response) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The body in pieces. Generators within generators end only where they are resumed: one that is left in the middle is
+    resumed once more, cancelled, and closes its connection."""
+    import httpx2
+
+    chunks = response.aiter_raw()
+    try:
+        yield chunks
+    finally:
+        with trio.CancelScope() as scope, suppress(httpx2.HTTPError):
+            scope.cancel()
+            async for _ in chunks:
+                pass
+
+
 async def _collect(chunks: AsyncIterator[bytes], limit: int, what: str) -> bytes:
     body = bytearray()
     async for chunk in chunks:
@@ -233,5 +251,5 @@ def root_cause(error: BaseException) -> str:
     if isinstance(verification, str) and verification:
         return f"its certificate was refused: {verification}"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return os.strerror(error.errno) if error.errno and error.errno in errno.errorcode else error.strerror
     return str(error) or type(error).__name__
