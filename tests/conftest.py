@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
@@ -45,3 +46,49 @@ def _no_skip_in_ci(report: Report) -> Report:
         report.outcome = "failed"
         report.longrepr = f"in CI a skip is a failure: {reason}"
     return report
+
+
+@pytest.fixture(scope="session")
+def docker_endpoint() -> str:
+    """Where docker answers. Without docker the test is skipped, in CI it fails."""
+    try:
+        import docker
+
+        client = docker.APIClient(base_url=DOCKER_SOCKET, version="auto", timeout=10)
+        client.ping()
+        client.close()
+    except Exception as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"docker must work in CI: {error}")
+        pytest.skip(f"no docker at {DOCKER_SOCKET}: {error}")
+    return DOCKER_SOCKET
+
+
+@pytest.fixture(scope="session")
+def busybox_image(docker_endpoint: str) -> str:
+    """The name of an image with busybox that docker has."""
+    from engines.dockerimages import BUSYBOX, ensure_busybox
+
+    if not BUSYBOX.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI needs busybox-static")
+        pytest.skip(f"no {BUSYBOX}: install busybox-static")
+    return ensure_busybox(docker_endpoint)
+
+
+@pytest.fixture
+async def docker_engine(docker_endpoint: str, busybox_image: str) -> AsyncIterator[object]:
+    """An engine on this machine's docker that sees only what it made itself; all of that is removed afterwards."""
+    import trio
+
+    from edgecore.edged.runtime.docker import DockerEngine
+
+    engine = DockerEngine(docker_endpoint, instance=f"test-{secrets.token_hex(6)}")
+    yield engine
+    with trio.CancelScope(deadline=trio.current_time() + 60, shield=True):
+        for pod in await engine.list_pods():
+            for container in pod.containers:
+                await engine.remove_container(container.id)
+            for sandbox in pod.sandboxes:
+                await engine.remove_sandbox(sandbox.id)
+        await engine.aclose()

@@ -270,8 +270,13 @@ class DockerEngine:
     async def create_container(self, sandbox: SandboxInfo, spec: ContainerSpec) -> str:
         what = f"container {spec.name} of pod {spec.pod.namespace}/{spec.pod.name}"
         sandbox_id = plain(sandbox.id)
-        host = await self.client.call(what, lambda api: api.inspect_container(sandbox_id).get("HostConfig") or {})
-        config = objects.container_config(spec, sandbox_id, host, self._instance)
+        try:
+            inspected = await self.client.call(what, lambda api: api.inspect_container(sandbox_id))
+        except NotFound as error:
+            raise EngineError(f"{what}: its sandbox is gone: {error}") from error
+        if not objects.sandbox_info(inspected).ready:
+            raise EngineError(f"{what}: its sandbox {sandbox_id[:12]} does not run")
+        config = objects.container_config(spec, sandbox_id, inspected.get("HostConfig") or {}, self._instance)
         name = objects.container_name(spec)
         try:
             key = await self._create(what, name, config)

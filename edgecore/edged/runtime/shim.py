@@ -177,7 +177,7 @@ def _oom_score(score: int) -> None:
 
 def _follow(child: int, pipes: dict[int, str], wake: int, log: Log) -> int:
     """Copies output to the log until the program has ended; returns its wait status."""
-    signal.signal(signal.SIGTERM, lambda *_: os.killpg(child, signal.SIGTERM))
+    signal.signal(signal.SIGTERM, lambda *_: _kill_group(child, signal.SIGTERM))
     status: int | None = None
     deadline = 0.0
     while status is None or (pipes and time.monotonic() < deadline):
@@ -215,10 +215,7 @@ def _reap(child: int) -> int | None:
 
 def _kill_rest(child: int) -> None:
     """Everything that descends from the program: its group, then, as long as there are any, the orphans that came to us."""
-    try:
-        os.killpg(child, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    _kill_group(child, signal.SIGKILL)
     for _ in range(50):
         orphans = children(os.getpid())
         if not orphans:
@@ -230,6 +227,13 @@ def _kill_rest(child: int) -> None:
                 pass
         time.sleep(0.02)
         _reap(-1)
+
+
+def _kill_group(leader: int, number: int) -> None:
+    try:
+        os.killpg(leader, number)
+    except ProcessLookupError:
+        pass
 
 
 def children(parent: int) -> list[int]:
