@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from beehive.message import NULL
 from cloudcore.edgecontroller import ownership
 from cloudcore.edgecontroller.request import Request, World
 from kube import objects
@@ -69,14 +70,14 @@ async def query(world: World, request: Request) -> Object:
 
 class _StatusPatch(msgspec.Struct):
     metadata: dict[str, Any] | None = None
-    status: msgspec.Raw | None = None
+    status: msgspec.Raw = NULL
 
 
 async def patch_status(world: World, request: Request) -> Object:
     """U7: the content is a string that holds a strategic merge patch."""
     ownership.own_node(request.node, NODES, request.path.name)
     sent = request.embedded(_StatusPatch)
-    if sent.status is None:
+    if sent.status == NULL:
         raise bad_request("a status patch needs a status")
     patch: dict[str, Any] = {"status": sent.status}
     if meta := _metadata_patch(sent.metadata or {}):

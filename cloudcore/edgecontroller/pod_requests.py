@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from beehive.message import NULL
 from cloudcore.edgecontroller import ownership
 from cloudcore.edgecontroller.request import Request, World
 from kube import objects
@@ -23,14 +24,14 @@ class _PatchMetadata(msgspec.Struct):
 
 class _StatusPatch(msgspec.Struct):
     metadata: _PatchMetadata | None = None
-    status: msgspec.Raw | None = None
+    status: msgspec.Raw = NULL
 
 
 async def patch_status(world: World, request: Request) -> Object:
     """U10: the content is a string that holds a strategic merge patch; its uid must be that of the living pod."""
     path = request.path
     sent = request.embedded(_StatusPatch)
-    if sent.status is None:
+    if sent.status == NULL:
         raise bad_request("a status patch needs a status")
     ownership.own_pod(request.node, PODS, await world.pod(path))
     patch: dict[str, Any] = {"status": sent.status}
