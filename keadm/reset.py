@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 import trio
-from edgecore.edged.runtime.select import open_engine
 
 from beehive import settings
 from edgecore.config import EdgeCore
 from edgecore.edged.runtime.engine import Engine, EngineError
+from edgecore.edged.runtime.select import open_engine
 from keadm import daemon
 from keadm.layout import Layout
 from keadm.steps import KeadmError, Steps

@@ -47,6 +47,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         yield current
         if isinstance(current, BaseExceptionGroup):
             waiting.extend(current.exceptions)
+        waiting.extend(part for part in current.args if isinstance(part, BaseException))  # how httpcore2 hands on an OSError
         waiting.append(current.__cause__)
         if not current.__suppress_context__:
             waiting.append(current.__context__)

@@ -163,7 +163,7 @@ class Edge:
 
     async def kill_container(self, runtime: str) -> int:
         """Ends the pod's containers behind edgecore's back, as a power cut does; how many there were."""
-        engine = await open_engine(runtime, docker_endpoint="", root=self.layout.at("/var/lib/kubelet"))
+        engine = await open_engine(runtime, root=self.layout.at("/var/lib/kubelet"))
         killed = 0
         for pod in await engine.list_pods():
             for container in pod.containers:

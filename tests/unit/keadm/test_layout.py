@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from keadm import unit
 from keadm.layout import Layout
@@ -20,7 +19,8 @@ def test_a_real_node() -> None:
 
 def test_a_prefix_moves_everything_of_ours_and_nothing_else() -> None:
     layout = Layout(Path("/srv/one"))
-    moved: Any = layout.relocate({"db": "/var/lib/kubeedge/edgecore.db", "dns": "/etc/resolv.conf", "n": 1, "l": ["/var/log/pods"]})
+    tree = {"db": "/var/lib/kubeedge/edgecore.db", "dns": "/etc/resolv.conf", "n": 1, "l": ["/var/log/pods"]}
+    moved = layout.relocate(tree)
     assert moved == {
         "db": "/srv/one/var/lib/kubeedge/edgecore.db",
         "dns": "/etc/resolv.conf",
