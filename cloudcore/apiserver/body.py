@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from cloudcore.apiserver import schema
+from cloudcore.apiserver import protobuf, schema
 from cloudcore.apiserver.kinds import Kind
 from kube import status
 from kube.objects import Object
@@ -15,8 +15,18 @@ LIMIT: Final = 3 * 1024 * 1024
 """Bytes; the same as kube-apiserver's."""
 
 
-def decode(data: bytes) -> Any:
-    """Raises ApiError (400) for what is not JSON, not UTF-8, or nested too deeply."""
+_PATCHES: Final = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
+
+
+def decode(data: bytes, media: str = "application/json") -> Any:
+    """Raises ApiError: 415 for another form than JSON or protobuf, 400 for what is not UTF-8, broken or nested too deeply."""
+    if media == protobuf.MEDIA_TYPE:
+        try:
+            return protobuf.decode(data)
+        except protobuf.ProtobufError as error:
+            raise status.bad_request(f"the body of the request is not valid protobuf: {error}") from error
+    if media not in ("application/json", *_PATCHES):
+        raise status.unsupported_media_type(("application/json", protobuf.MEDIA_TYPE))
     try:
         value = msgspec.json.decode(data)
         data.decode("utf-8")

@@ -17,11 +17,9 @@ _IMMUTABLE: Final = "field is immutable when `immutable` is set"
 
 
 def _key_problems(block: dict[str, str], path: str) -> list[FieldError]:
-    found = []
-    for key in block:
-        if (why := names.config_key_problem(key)) is not None:
-            found.append(field_errors.invalid(f"{path}[{key}]", key, why))
-    return found
+    return [
+        field_errors.invalid(f"{path}[{key}]", key, why) for key in block if (why := names.config_key_problem(key)) is not None
+    ]
 
 
 def _base64_problem(block: dict[str, str], path: str) -> FieldError | None:

@@ -65,15 +65,15 @@ def problems(obj: Object, name_problem: Callable[[str], str | None]) -> list[Fie
 
 
 def _owner_problems(metadata: dict[str, Any]) -> list[FieldError]:
-    found = []
+    found: list[FieldError] = []
     for place, owner in enumerate(metadata.get("ownerReferences", [])):
-        for key in ("apiVersion", "kind", "name", "uid"):
-            if not owner.get(key):
-                found.append(field_errors.required(f"metadata.ownerReferences[{place}].{key}"))
-    for finalizer in metadata.get("finalizers", []):
-        if (why := names.qualified_problem(finalizer)) is not None:
-            found.append(field_errors.invalid("metadata.finalizers", finalizer, why))
-    return found
+        missing = [key for key in ("apiVersion", "kind", "name", "uid") if not owner.get(key)]
+        found += [field_errors.required(f"metadata.ownerReferences[{place}].{key}") for key in missing]
+    return found + [
+        field_errors.invalid("metadata.finalizers", finalizer, why)
+        for finalizer in metadata.get("finalizers", [])
+        if (why := names.qualified_problem(finalizer)) is not None
+    ]
 
 
 def label_problems(labels: dict[str, str], path: str) -> list[FieldError]:

@@ -1,5 +1,7 @@
 """What makes a pod invalid. Kubernetes 1.32: pkg/apis/core/validation/validation.go, without what no edge can run anyway."""
 
+# ruff: noqa: PERF401 - a rule per statement reads better than comprehensions
+
 from __future__ import annotations
 
 from typing import Any, Final

@@ -58,11 +58,7 @@ def pod_reason(pod: Object) -> str:
     for condition in status.get("conditions", []):
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "SchedulingGated":
             reason = "SchedulingGated"
-    initializing = _init_reason(pod)
-    if initializing:
-        reason = initializing
-    else:
-        reason = _container_reason(status, reason)
+    reason = _init_reason(pod) or _container_reason(status, reason)
     if pod["metadata"].get("deletionTimestamp"):
         if status.get("reason") == "NodeLost":
             return "Unknown"

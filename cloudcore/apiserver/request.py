@@ -49,6 +49,11 @@ class Request:
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
         return cls(scope["method"], scope["path"], query, headers, scope)
 
+    @property
+    def media_type(self) -> str:
+        """Of the body, without parameters; JSON when it does not say."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower() or "application/json"
+
     def flag(self, name: str) -> bool:
         return self.query.get(name, "").lower() in _TRUE
 

@@ -105,7 +105,9 @@ class Resources:
         limit, revision, start = request.integer("limit") or 0, self._api.store.revision, ("", "")
         if token := request.query.get("continue"):
             revision, start = _read_continue(token)
-        found = [entry for entry in self._api.store.list(kind.key, target.namespace) if _place(entry) > start and matches(entry)]
+        found = [
+            entry for entry in self._api.store.entries(kind.key, target.namespace) if _place(entry) > start and matches(entry)
+        ]
         metadata: dict[str, Any] = {"resourceVersion": str(revision)}
         if 0 < limit < len(found):
             metadata["remainingItemCount"] = len(found) - limit
@@ -154,21 +156,18 @@ class Resources:
         return self._one(kind, request, 200, entry, warnings)
 
     def _received(self, kind: Kind, request: Request, target: Target, data: bytes) -> tuple[Object, tuple[str, ...]]:
-        media = request.headers.get("content-type", "application/json").partition(";")[0].strip()
-        if media not in ("application/json", ""):
-            raise status.unsupported_media_type(("application/json",))
-        obj, warnings = body.clean(kind, body.decode(data), request.query.get("fieldValidation", "Warn"))
+        received = body.decode(data, request.media_type)
+        obj, warnings = body.clean(kind, received, request.query.get("fieldValidation", "Warn"))
         _check_place(obj, target)
         return obj, warnings
 
     async def _patch(self, kind: Kind, request: Request, target: Target, data: bytes) -> Response:
-        media = request.headers.get("content-type", "").partition(";")[0].strip()
         patch = body.decode(data)
         warnings: tuple[str, ...] = ()
 
         def change(present: Object) -> Object:
             nonlocal warnings
-            patched = apply_patch(kind, media, present, patch)
+            patched = apply_patch(kind, request.media_type, present, patch)
             obj, warnings = body.clean(kind, patched, request.query.get("fieldValidation", "Warn"))
             _check_place(obj, target)
             return obj
@@ -194,7 +193,7 @@ class Resources:
             raise status.method_not_supported(kind.resource, request.method)
         options, matches = _delete_options(request, data), self._matcher(kind, request, target)
         gone = []
-        for entry in [entry for entry in self._api.store.list(kind.key, target.namespace) if matches(entry)]:
+        for entry in [entry for entry in self._api.store.entries(kind.key, target.namespace) if matches(entry)]:
             namespace, name = _place(entry)
             try:
                 await self._api.delete(kind, namespace, name, **{**options, "uid": entry.obj["metadata"]["uid"]})
@@ -231,7 +230,7 @@ def _check_place(obj: Object, target: Target) -> None:
 def _delete_options(request: Request, data: bytes) -> dict[str, Any]:
     options: Object = {}
     if data.strip():
-        options, _ = body.shaped("DeleteOptions", body.decode(data))
+        options, _ = body.shaped("DeleteOptions", body.decode(data, request.media_type))
     grace = options.get("gracePeriodSeconds", request.integer("gracePeriodSeconds"))
     conditions = options.get("preconditions", {})
     return {

@@ -38,7 +38,9 @@ def shapes() -> dict[str, Shape]:
     for line in SHAPES.strip().splitlines():
         name, _, fields = line.partition(":")
         shape = found.setdefault(name.strip(), {})
-        shape.update(field.split("=", 1) for field in fields.split())  # type: ignore[arg-type]
+        for field in fields.split():
+            key, _, kind = field.partition("=")
+            shape[key] = kind
     return found
 
 

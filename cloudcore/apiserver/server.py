@@ -8,10 +8,13 @@ from typing import Final
 import trio
 
 from beehive.sqlite import StoreError
-from beehive.supervise import Fatal
-from cloudcore.apiserver import credentials
+from beehive.supervise import Fatal, supervise
+from cloudcore.apiserver import credentials, events
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.app import Application
+from cloudcore.apiserver.binder import Binder
+from cloudcore.apiserver.namespaces import Namespaces
+from cloudcore.apiserver.node_lifecycle import NodeLifecycle
 from cloudcore.apiserver.registry import Registry
 from cloudcore.apiserver.settings import ApiServerSettings
 from cloudcore.apiserver.store import Store
@@ -24,6 +27,7 @@ from viaduct.tls import TlsError, server_context
 log = logging.getLogger(__name__)
 
 _NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease", "kubeedge")
+_EVENTS_EVERY: Final = 60.0
 
 
 async def serve(settings: ApiServerSettings, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
@@ -54,6 +58,7 @@ async def serve(settings: ApiServerSettings, *, task_status: trio.TaskStatus[int
                 except OSError as error:
                     raise Fatal(f"cannot write the kubeconfig {settings.kubeconfig}: {error.strerror}") from error
                 await inner.start(lambda task_status: serve_http(Application(api), listeners, tls=tls, task_status=task_status))
+                _start_controllers(api, inner)
                 log.info("Kubernetes API on %s, kubeconfig %s", credentials.server_url(settings, port), settings.kubeconfig)
                 task_status.started(port)
         finally:
@@ -65,6 +70,18 @@ async def _run_store(store: Store, *, task_status: trio.TaskStatus[trio.CancelSc
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             task_status.started(scope)
+
+
+def _start_controllers(api: Api, nursery: trio.Nursery) -> None:
+    async def expire_events() -> None:
+        while True:
+            await events.expire(api)
+            await trio.sleep(_EVENTS_EVERY)
+
+    nursery.start_soon(supervise, "binder", Binder(api).run)
+    nursery.start_soon(supervise, "node lifecycle", NodeLifecycle(api).run)
+    nursery.start_soon(supervise, "namespaces", Namespaces(api).run)
+    nursery.start_soon(supervise, "events", expire_events)
 
 
 async def _create_namespaces(api: Api) -> None:

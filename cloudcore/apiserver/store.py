@@ -121,7 +121,7 @@ class Store:
         key = (resource, namespace, name)
         return self._staged[key] if key in self._staged else self.get(*key)
 
-    def list(self, resource: str, namespace: str = "") -> list[Entry]:
+    def entries(self, resource: str, namespace: str = "") -> list[Entry]:
         """Every object of a kind, in the order of namespace and name. Shared: never change them."""
         found = self._objects.get(resource, {})
         return [found[key] for key in sorted(found) if not namespace or key[0] == namespace]

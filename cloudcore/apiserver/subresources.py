@@ -19,11 +19,11 @@ async def answer(api: Api, kind: Kind, request: Request, target: Target, read: C
     """Raises ApiError, also for subresources that there are not."""
     match (kind.key, target.subresource, request.method):
         case ("pods", "binding", "POST"):
-            binding, _ = body.shaped("Binding", body.decode(await read()))
+            binding, _ = body.shaped("Binding", body.decode(await read(), request.media_type))
             await bind(api, kind, target.namespace, target.name, binding)
             return json_response(201, _SUCCESS)
         case ("pods", "eviction", "POST"):
-            eviction, _ = body.shaped("Eviction", body.decode(await read()))
+            eviction, _ = body.shaped("Eviction", body.decode(await read(), request.media_type))
             grace = eviction.get("deleteOptions", {}).get("gracePeriodSeconds")
             await api.delete(kind, target.namespace, target.name, grace_seconds=grace)
             return json_response(201, _SUCCESS)

@@ -22,7 +22,7 @@ def age(obj: Object, now: float) -> str:
         return "<unknown>"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float) -> str:  # noqa: PLR0911 - a table of steps
     """At most two units, as apimachinery's HumanDuration: 45s, 2m10s, 25m, 3h5m, 17h, 2d4h, 12d, 3y20d."""
     total = int(seconds)
     if total < -1:

@@ -50,7 +50,7 @@ async def stream(store: Store, wish: Wish) -> AsyncIterator[bytes]:
     history = store.history(wish.kind.key)
     first = True
     if wish.since is None:
-        present, revision, place = store.list(wish.kind.key), store.revision, history.end
+        present, revision, place = store.entries(wish.kind.key), store.revision, history.end
         for entry in present:
             if wish.matches(entry):
                 yield _event("ADDED", wish.render(entry, first))

@@ -1,0 +1,36 @@
+"""The loop of a controller: look at everything, act on what differs, wait until something changes or time has passed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from cloudcore.apiserver.history import History
+from cloudcore.apiserver.store import Store
+
+GAP: Final = 0.05
+"""Seconds between two looks at least, so that a burst of changes costs one look and not one each."""
+
+
+async def run(store: Store, kinds: tuple[str, ...], reconcile: Callable[[], Awaitable[None]], *, every: float) -> None:
+    """``kinds``: whose changes call for a look. ``every``: seconds after which to look anyway."""
+    histories = [store.history(kind) for kind in kinds]
+    while True:
+        places = [history.end for history in histories]
+        await reconcile()
+        await trio.sleep(GAP)
+        with trio.move_on_after(every):
+            await _any_change(histories, places)
+
+
+async def _any_change(histories: list[History], places: list[int]) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def one(history: History, place: int) -> None:
+            await history.wait(place)
+            nursery.cancel_scope.cancel()
+
+        for history, place in zip(histories, places, strict=True):
+            nursery.start_soon(one, history, place)
