@@ -1,0 +1,150 @@
+"""The composition root of the edge half: the only place that knows who is wired to whom.
+
+link <-> EdgeHub <-> Outbox <- MetaManager -> Store
+                                  |  notify(key), on_connection(bool)
+                                Edged -> Engine
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, Protocol
+
+import trio
+
+from beehive.sqlite import StoreError
+from beehive.supervise import Fatal, supervise
+from edgecore import guard, systemd
+from edgecore.config import EdgeCore
+from edgecore.edgehub.certificates import Certificates, Files
+from edgecore.edgehub.hub import EdgeHub, HubSettings
+from edgecore.edgehub.outbox import Outbox
+from edgecore.jointoken import JoinTokenSource
+from edgecore.metamanager.client import MetaClient, ObjectKey
+from edgecore.metamanager.metamanager import MetaManager
+from edgecore.store import Store
+from viaduct.link import Limits
+
+log = logging.getLogger(__name__)
+
+STOP_WITHIN: Final = 5.0
+"""Seconds for a clean stop; containers go on either way."""
+
+
+class PodRunner(Protocol):
+    """edged, as the composition root sees it."""
+
+    def notify(self, key: ObjectKey) -> None: ...
+
+    def on_connection(self, connected: bool) -> None: ...
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None: ...
+
+
+MakeEdged = Callable[[MetaClient], PodRunner]
+
+
+def program_version() -> str:
+    """Of this installation."""
+    try:
+        return version("edgecore")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+class App:
+    """config is checked already. make_edged: None runs without pods (``modules.edged.enable: false``)."""
+
+    def __init__(self, config: EdgeCore, token: JoinTokenSource, make_edged: MakeEdged | None) -> None:
+        hub = config.modules.edgeHub
+        self._config = config
+        self.store = Store(Path(config.database.dataSource))
+        self.outbox = Outbox(qps=hub.messageQPS, burst=hub.messageBurst)
+        self.meta = MetaManager(self.store, self.outbox, config.node, query_timeout=config.modules.metaManager.remoteQueryTimeout)
+        self.edged = make_edged(self.meta) if make_edged is not None else None
+        if self.edged is not None:
+            self.meta.subscribe(self.edged.notify)
+        self.hub = EdgeHub(
+            HubSettings(
+                url=config.url,
+                node=config.node,
+                project=hub.projectID,
+                heartbeat=hub.heartbeat,
+                limits=Limits(handshake=hub.websocket.handshakeTimeout, write=hub.websocket.writeDeadline),
+            ),
+            Certificates(
+                Files(Path(hub.tlsCaFile), Path(hub.tlsCertFile), Path(hub.tlsPrivateKeyFile)),
+                server=hub.httpServer,
+                node=config.node,
+                token=token.read,
+                enrolled=token.erase,
+                rotate=hub.rotateCertificates,
+            ),
+            self.outbox,
+            deliver=self.meta.deliver,
+            on_connection=self._on_connection,
+        )
+
+    def _on_connection(self, connected: bool) -> None:
+        if self.edged is not None:
+            self.edged.on_connection(connected)
+
+    async def run(self) -> None:
+        """Until cancelled. The database is closed last."""
+        async with trio.open_nursery() as ground:
+            await ground.start(self.store.database.run)
+            async with trio.open_nursery() as modules:
+                await modules.start(self.meta.run)
+                if self.edged is not None:
+                    modules.start_soon(supervise, "edged", self.edged.run)
+                if self._config.modules.edgeHub.enable:
+                    modules.start_soon(supervise, "edgehub", self.hub.run)
+                log.info("ready: node %s, database %s", self._config.node, self.store.database.path)
+                systemd.notify("READY=1", os.environ)
+            ground.cancel_scope.cancel()
+
+
+def run(config: EdgeCore, token: JoinTokenSource, make_edged: MakeEdged | None) -> None:
+    """Runs edgecore until SIGTERM or SIGINT.
+
+    Raises Fatal: one line for a person.
+    """
+    database = Path(config.database.dataSource)
+    guard.no_kubelet(os.environ)
+    with guard.only_one(database):
+        trio.run(_main, config, token, make_edged)
+
+
+async def _main(config: EdgeCore, token: JoinTokenSource, make_edged: MakeEdged | None) -> None:
+    app = App(config, token, make_edged)
+    try:
+        await trio.to_thread.run_sync(app.store.database.open)
+    except StoreError as error:
+        raise Fatal(str(error)) from error
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on, signals, nursery.cancel_scope)
+            await app.run()
+            nursery.cancel_scope.cancel()
+    log.info("stopped; the containers go on")
+
+
+async def _stop_on(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for number in signals:
+        log.info("%s: stopping", signal.Signals(number).name)
+        systemd.notify("STOPPING=1", os.environ)
+        signal.signal(signal.SIGALRM, _give_up)
+        signal.setitimer(signal.ITIMER_REAL, STOP_WITHIN)
+        scope.cancel()
+        return
+
+
+def _give_up(_number: int, _frame: object) -> None:
+    """Something does not let itself be cancelled. All that was acknowledged is on disk already."""
+    os.write(2, b"did not stop in time: ending at once\n")
+    os._exit(0)
