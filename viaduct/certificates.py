@@ -286,7 +286,7 @@ def _builder(
     *,
     serial: int | None = None,
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    now = _now()
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -296,6 +296,10 @@ def _builder(
         .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 
 
 def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:

@@ -8,8 +8,9 @@ from typing import Final
 
 import trio
 
-_LINGER_SECONDS: Final = 1.0
-_LINGER_BYTES: Final = 256 * 1024
+from viaduct.wire import linger
+
+_TELL_SECONDS: Final = 2.0
 
 
 class HandshakeFailed(Exception):
@@ -39,19 +40,9 @@ async def _tell(stream: trio.SSLStream[trio.SocketStream]) -> None:
     prepared = getattr(stream, "_outgoing", None)
     alert = prepared.read() if isinstance(prepared, ssl.MemoryBIO) else b""
     if alert:
-        with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(_LINGER_SECONDS):
+        with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(_TELL_SECONDS):
             await stream.transport_stream.send_all(alert)
             await linger(stream.transport_stream)
-
-
-async def linger(stream: trio.SocketStream) -> None:
-    """Says that nothing more comes and reads on for a moment: closing a socket with unread input would make the kernel
-    throw away what we have sent last. Bounded in time and size; the caller closes."""
-    with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(_LINGER_SECONDS):
-        await stream.send_eof()
-        left = _LINGER_BYTES
-        while left > 0 and (data := await stream.receive_some(65536)):
-            left -= len(data)
 
 
 def _text(error: BaseException) -> str:

@@ -22,7 +22,7 @@ from hypercorn.typing import LifespanState
 from viaduct.exchange import Exchange
 from viaduct.handshake import HandshakeFailed, accept_tls
 from viaduct.tls import TlsContext
-from viaduct.wire import Transport, Wire, peer_address
+from viaduct.wire import Transport, Wire, linger, peer_address
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class _Server:
             stream.socket.close()
             return
         self._room -= 1
-        wire = Wire(stream, write=self._limits.write)
+        wire = _PlainWire(stream, write=self._limits.write)
         if self._tls is not None:
             secured = trio.SSLStream(stream, self._tls, server_side=True, https_compatible=True)
             wire = _TlsWire(secured, write=self._limits.write)
@@ -169,8 +169,20 @@ class _Server:
             log.debug("HTTP connection ended: %r", error)
 
 
-class _TlsWire(Wire):
-    """What hypercorn asks of a TLS stream, beside bytes. (A plain Wire has no ``do_handshake``: so it knows.)"""
+class _PlainWire(Wire):
+    """What hypercorn asks of a stream. That it has no ``do_handshake`` tells hypercorn that there is no TLS."""
+
+    async def aclose(self) -> None:
+        """A client that still sends (a body that is too large) shall get the answer before it is cut."""
+        if not self.closed.is_set():
+            try:
+                await linger(self.tcp)
+            finally:
+                self.cut()
+
+
+class _TlsWire(_PlainWire):
+    """The same for TLS."""
 
     async def do_handshake(self) -> None:
         """Done already."""

@@ -24,7 +24,7 @@ from viaduct.link import Limits, Link, LinkClosed, LinkError, Peer
 from viaduct.rejection import rejection_text
 from viaduct.tls import TlsContext
 from viaduct.websocket_link import WebSocketLink
-from viaduct.wire import Wire, authority, peer_address
+from viaduct.wire import Wire, authority, linger, peer_address
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class _Opening:
             await reader()
         except Exception as error:
             self._failure = error
+        await linger(self._wire.tcp)  # so that the peer gets the close frame that says why
         self._wire.cut(self._failure)
         self._scope.cancel()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Final
 
 import trio
@@ -17,13 +18,14 @@ log = logging.getLogger(__name__)
 _CLOSE_SECONDS: Final = 2.0
 """How long the peer may take to agree that the link is closed; after that it is cut."""
 
+_HURRIED_SECONDS: Final = 0.1
 _NORMAL: Final = 1000
+_ABNORMAL: Final = 1006
 _UNSUPPORTED: Final = 1003
 
 _CODES: Final = {
     1000: "closed by the peer",
     1001: "the peer is going away",
-    1006: "the connection broke",
     1009: "a message is larger than allowed",
 }
 
@@ -74,8 +76,11 @@ class WebSocketLink:
 
     async def finish(self) -> None:
         """The owner's last act: closes, also when everything is being cancelled."""
+        # in a cancelled scope the reader is gone already, so that the peer's agreement would not be seen: say it and go
+        patience = _HURRIED_SECONDS if trio.current_effective_deadline() == -math.inf else _CLOSE_SECONDS
+        self._ended = self._ended or "closed here"
         with trio.CancelScope(shield=True):
-            await self.aclose()
+            await self._close(_NORMAL, "", patience)
 
     async def watch_silence(self) -> None:
         """Cuts the link when nothing at all is heard for ``limits.silence``, not even the answer to a ping."""
@@ -94,9 +99,9 @@ class WebSocketLink:
                 silence = f"nothing heard for {self._limits.silence:g} s, not even the answer to a ping"
                 self._wire.cut(TimeoutError(silence))
 
-    async def _close(self, code: int, reason: str) -> None:
+    async def _close(self, code: int, reason: str, patience: float = _CLOSE_SECONDS) -> None:
         try:
-            with trio.move_on_after(_CLOSE_SECONDS):
+            with trio.move_on_after(patience):
                 await self._connection.aclose(code, reason or None)
         except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
             pass
@@ -109,11 +114,18 @@ class WebSocketLink:
         if isinstance(self._wire.failure, TimeoutError):
             return f"the link with {self._name()} is dead: {self._wire.failure}"
         reason = self._connection.closed
-        if reason is None or reason.code == 1006:
-            detail = _root(self._wire.failure) or _CODES[1006]
-            return f"the link with {self._name()} broke: {detail}"
+        if reason is None or reason.code == _ABNORMAL:
+            return f"the link with {self._name()} broke: {self._broken(self._wire.failure)}"
         said = reason.reason or _CODES.get(reason.code, reason.name.replace("_", " ").lower())
         return f"the link with {self._name()} was closed: {said}"
+
+    @staticmethod
+    def _broken(failure: BaseException | None) -> str:
+        if failure is None:
+            return "the peer is gone without a word"
+        if isinstance(failure, trio.ClosedResourceError):  # the library found a fault and closed the stream itself
+            return "what came is not a WebSocket message"
+        return _root(failure) or type(failure).__name__
 
     def _name(self) -> str:
         return f"{self._peer.node} ({self._peer.address})" if self._peer.node else self._peer.address

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from contextlib import suppress
+from typing import Final, TypeAlias
 
 import trio
 
-CHUNK = 64 * 1024
+CHUNK: Final = 64 * 1024
 """A write is cut into pieces of this size, each with the whole deadline: a slow link is not a dead link."""
 
 Transport: TypeAlias = trio.SocketStream | trio.SSLStream[trio.SocketStream]
@@ -27,6 +28,21 @@ def peer_address(stream: trio.SocketStream) -> str:
     return authority(host, port)
 
 
+_LINGER_SECONDS: Final = 1.0
+_LINGER_BYTES: Final = 256 * 1024
+
+
+async def linger(stream: trio.SocketStream) -> None:
+    """Says that nothing more comes and reads on for a moment: closing a socket with unread input would make the kernel
+    throw away what we have sent last. Bounded in time and size; the caller closes."""
+    errors = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError)
+    with suppress(*errors), trio.move_on_after(_LINGER_SECONDS):
+        await stream.send_eof()
+        left = _LINGER_BYTES
+        while left > 0 and (data := await stream.receive_some(65536)):
+            left -= len(data)
+
+
 class Wire(trio.abc.Stream):
     """Wraps a TCP or TLS stream.
 
@@ -36,6 +52,7 @@ class Wire(trio.abc.Stream):
 
     def __init__(self, transport: Transport, *, write: float, allowance: int | None = None) -> None:
         self.transport = transport
+        self.tcp = _tcp(transport)
         self.allowance = allowance
         self.failure: BaseException | None = None
         self.closed = trio.Event()
@@ -45,7 +62,7 @@ class Wire(trio.abc.Stream):
     @property
     def socket(self) -> trio.socket.SocketType:
         """The TCP socket under everything."""
-        return _socket(self.transport)
+        return self.tcp.socket
 
     def quiet(self) -> float:
         """Seconds since which we listen and hear nothing at all; 0 while our own side is not ready to listen."""
@@ -104,5 +121,5 @@ class Wire(trio.abc.Stream):
         self.closed.set()
 
 
-def _socket(transport: Transport) -> trio.socket.SocketType:
-    return transport.transport_stream.socket if isinstance(transport, trio.SSLStream) else transport.socket
+def _tcp(transport: Transport) -> trio.SocketStream:
+    return transport.transport_stream if isinstance(transport, trio.SSLStream) else transport
