@@ -27,6 +27,10 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
 """Word of the resource path -> apiVersion and kind."""
 
 
+UNSENT: Final = "0"
+"""The version of a record whose object was never acknowledged (KubeEdge's own word for it)."""
+
+
 @dataclass(frozen=True)
 class Recorded:
     """One object that a node has, as the node last confirmed it. version: its resourceVersion, "0" when only sent."""
@@ -131,5 +135,6 @@ def _version(path: Resource, wanted: Object, known: Recorded | None, sent: tuple
     uid, version, mark = objects.uid(wanted), objects.resource_version(wanted), fingerprint(path.type, wanted)
     if sent == (uid, mark) or (sent is None and known is not None and known.version == version):
         return None
-    operation = Operation.INSERT if known is None and path.type in (POD, CONFIG_MAP) else Operation.UPDATE
+    new = known is None or known.version == UNSENT
+    operation = Operation.INSERT if new and path.type in (POD, CONFIG_MAP) else Operation.UPDATE
     return Decision(operation, trimmed(path.type, wanted), uid, version, mark)

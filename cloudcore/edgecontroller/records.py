@@ -17,7 +17,7 @@ from typing import Final
 import trio
 
 from beehive.resource import Resource as Path
-from cloudcore.edgecontroller.compare import KINDS, Recorded
+from cloudcore.edgecontroller.compare import KINDS, UNSENT, Recorded
 from cloudcore.edgecontroller.location import CLUSTER
 from kube import objects
 from kube.client import Client
@@ -33,8 +33,6 @@ FLUSH_EVERY: Final = 2.0
 WRITERS: Final = 8
 DEADLINE: Final = 10.0
 """Seconds for one call."""
-UNSENT: Final = "0"
-"""The version of a record whose object was never acknowledged (KubeEdge's own word for it)."""
 
 _WORDS: Final = {kind: word for word, (_, kind) in KINDS.items()}
 

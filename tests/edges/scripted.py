@@ -13,11 +13,12 @@ from typing import Any
 
 import trio
 
-from beehive.message import Message, Operation, acknowledge, build
+from beehive.message import Message, Operation, acknowledge, build, decode
 from viaduct import enrol, tls, websocket
 from viaduct.certificates import certificate_pem, new_request
 from viaduct.link import Link, LinkClosed
 from viaduct.token import JoinToken
+from viaduct.websocket_link import WebSocketLink
 
 PROJECT = "e632aba927ea4ac2b575ec1603d56f10"
 
@@ -133,6 +134,24 @@ class ScriptedEdge:
         message = build(source="edged", group="meta", operation=operation, resource=resource, content=content)
         await self._link.send(message)
         return message
+
+    async def transmit(self, text: str) -> Message:
+        """Sends one recorded message."""
+        assert self._link is not None
+        message = decode(text)
+        await self._link.send(message)
+        return message
+
+    async def transmit_raw(self, text: str) -> None:
+        """Sends what need not be a message."""
+        assert isinstance(self._link, WebSocketLink)
+        await self._link._connection.send_message(text)
+
+    async def replay(self, text: str) -> Message:
+        """Sends one recorded message and returns its answer."""
+        request = await self.transmit(text)
+        found: Message = await self.until(lambda: self._answers.get(request.id))
+        return found
 
     async def ask(self, operation: str, resource: str, content: object = None) -> Message:
         """A request and its answer."""

@@ -1,92 +1,21 @@
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol
 
 import pytest
-import trio
-from edges.scripted import ScriptedEdge
+from clouds.standalone import Cloud, StartCloud, config_for, running_cloud
 
-from cloudcore.app import Running, client_context, serve
 from cloudcore.config import CloudCoreConfig
-from kube import kubeconfig
-from kube.client import Client
-from kube.objects import Object
-from kube.resources import CONFIG_MAPS, PODS, SECRETS
-
-
-class Cloud:
-    """A running cloudcore with its embedded API, and the administrator's client of that API."""
-
-    def __init__(self, folder: Path, running: Running, client: Client) -> None:
-        self.folder = folder
-        self.running = running
-        self.client = client
-
-    @property
-    def https(self) -> str:
-        return f"https://127.0.0.1:{self.running.https_port}"
-
-    async def token(self) -> str:
-        secret = await self.client.get(SECRETS, "tokensecret", namespace="kubeedge")
-        return base64.b64decode(secret["data"]["tokendata"]).decode()
-
-    def edge(self, name: str = "edge-1") -> ScriptedEdge:
-        return ScriptedEdge(name, self.folder / name, self.https, f"wss://127.0.0.1:{self.running.websocket_port}")
-
-    async def joined(self, name: str = "edge-1") -> ScriptedEdge:
-        edge = self.edge(name)
-        await edge.join(await self.token())
-        return edge
-
-    async def pod(self, name: str, *, node: str = "edge-1", **spec: Any) -> Object:
-        body = {
-            "metadata": {"name": name, "namespace": "default"},
-            "spec": {"nodeName": node, "containers": [{"name": "c", "image": "busybox"}]} | spec,
-        }
-        return await self.client.create(PODS, body, namespace="default")
-
-    async def config_map(self, name: str, **data: str) -> Object:
-        body = {"metadata": {"name": name, "namespace": "default"}, "data": data}
-        return await self.client.create(CONFIG_MAPS, body, namespace="default")
-
-
-class StartCloud(Protocol):
-    def __call__(self) -> AbstractAsyncContextManager[Cloud]: ...
-
-
-def config_for(folder: Path, *, websocket: int = 0, https: int = 0) -> CloudCoreConfig:
-    config = CloudCoreConfig()
-    hub = config.modules.cloud_hub
-    hub.advertise_address = ["127.0.0.1"]
-    hub.websocket.address = hub.https.address = "127.0.0.1"
-    hub.websocket.port, hub.https.port = websocket, https
-    nowhere = folder / "none"
-    hub.tls_ca_file, hub.tls_ca_key_file = str(nowhere / "ca.crt"), str(nowhere / "ca.key")
-    hub.tls_cert_file, hub.tls_private_key_file = str(nowhere / "server.crt"), str(nowhere / "server.key")
-    own = config.standalone
-    own.enable, own.address, own.port = True, "127.0.0.1", 0
-    own.data_dir, own.kube_config = str(folder / "data"), str(folder / "kubeconfig")
-    return config
 
 
 @pytest.fixture
 def start_cloud(tmp_path: Path) -> StartCloud:
     """Starts cloudcore --standalone in one folder; started again, it finds its data."""
 
-    @asynccontextmanager
-    async def start() -> AsyncIterator[Cloud]:
-        config = config_for(tmp_path)
-        async with trio.open_nursery() as nursery:
-            running: Running = await nursery.start(partial(serve, config))
-            connection = kubeconfig.load(Path(config.standalone.kube_config))
-            async with Client.of(connection, tls=client_context(connection)) as client:
-                yield Cloud(tmp_path, running, client)
-            nursery.cancel_scope.cancel()
+    def start(config: CloudCoreConfig | None = None) -> AbstractAsyncContextManager[Cloud]:
+        return running_cloud(config or config_for(tmp_path), tmp_path)
 
     return start
 

@@ -29,7 +29,7 @@ def test_what_the_node_has_is_not_sent_again() -> None:
 
 def test_any_other_version_is_sent_also_a_lower_one() -> None:
     """After a restore of the cluster versions may go back."""
-    for version in ("4", "6", "0"):
+    for version in ("4", "6"):
         decision = decide(WEB, obj(version="5"), has("u1", version), None)
         assert decision is not None
         assert decision.operation == "update"
@@ -117,3 +117,9 @@ def test_the_deletion_of_a_node_is_never_sent() -> None:
 def test_managed_fields_do_not_travel() -> None:
     sent = trimmed("pod", {"metadata": {"name": "web", "managedFields": [1]}, "spec": {}})
     assert sent == {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web"}, "spec": {}}
+
+
+def test_an_object_that_was_recorded_but_never_acknowledged_is_inserted() -> None:
+    decision = decide(WEB, obj(), has("u1", "0"), None)
+    assert decision is not None
+    assert decision.operation == "insert"
