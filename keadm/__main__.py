@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import click
@@ -15,6 +16,7 @@ from keadm.version import version_command
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def keadm() -> None:
     """Joins machines to the cloud as edge nodes, and lets them leave again."""
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")  # commands speak for themselves
 
 
 for _command in (gettoken_command, join_command, reset_command, version_command):

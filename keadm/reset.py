@@ -6,6 +6,7 @@ Unlike KubeEdge 1.23 it removes only containers that belong to this node, and go
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -30,14 +31,13 @@ WARNING = """\
 
 
 @click.group("reset", invoke_without_command=True)
-@click.pass_context
-def reset_command(context: click.Context) -> None:
+def reset_command() -> None:
     """Undo what join did."""
-    if context.invoked_subcommand is None:
+    if click.get_current_context().invoked_subcommand is None:
         raise KeadmError("say what to reset: keadm reset edge")
 
 
-@reset_command.command("edge")
+@click.command("edge")
 @click.option("--force", is_flag=True, help="do not ask")
 @click.option("--prefix", type=click.Path(path_type=Path), default=Path("/"), help="as given to join")
 @click.option("--remote-runtime-endpoint", default="", help="container engine's address [default: as in edgecore.yaml]")
@@ -45,10 +45,13 @@ def reset_edge_command(*, force: bool, prefix: Path, remote_runtime_endpoint: st
     """Stop edgecore, remove its containers and everything that join wrote."""
     if not force:
         click.echo(WARNING, nl=False)
-        answer = click.get_text_stream("stdin").readline().strip()
+        answer = sys.stdin.readline().strip()
         if answer not in ("y", "Y"):
             raise KeadmError("aborted reset operation")
     trio.run(reset_edge, Layout(prefix.absolute()), remote_runtime_endpoint)
+
+
+reset_command.add_command(reset_edge_command)
 
 
 async def reset_edge(layout: Layout, endpoint: str = "") -> None:

@@ -6,12 +6,14 @@ Everything that it writes is under .demo/ in the repository. With --once it also
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
 import trio
-from acts import FOLDER, Demo
+from acts import ROOT, Demo, shown
 from story import Expected, tail
 
 from keadm.steps import KeadmError
@@ -35,7 +37,7 @@ async def run(demo: Demo, once: bool) -> int:
 
 async def _acts(demo: Demo, once: bool) -> None:
     await demo.clear_away(first=True)
-    FOLDER.mkdir(mode=0o755)
+    demo.folder.mkdir(mode=0o755)
     cluster = await demo.build_up()
     if once:
         await demo.take_the_cloud_away()
@@ -66,20 +68,23 @@ def report(demo: Demo, error: Exception) -> None:
     if log is not None:
         demo.story.plain(f"\nThe end of {log}:")
         demo.story.detail(tail(log))
-    demo.story.plain(f"\nThe logs stay in {FOLDER}: {demo.cloud.log.name}, {demo.edge.log.name}\n")
+    demo.story.plain(f"\nThe logs stay in {demo.folder}: {demo.cloud.log.name}, {demo.edge.log.name}\n")
 
 
 def main() -> int:
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")  # the story is told by the demo itself
     parser = argparse.ArgumentParser(prog="build.py demo")
     parser.add_argument("--once", action="store_true")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".demo")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--runtime", choices=("auto", "docker", "process"), default="auto")
     words = parser.parse_args()
-    if FOLDER.exists() and FOLDER.stat().st_uid != os.getuid():
-        print(f"{FOLDER} belongs to another user; remove it first", file=sys.stderr)  # noqa: T201
+    folder = words.folder.absolute()
+    if folder.exists() and folder.stat().st_uid != os.getuid():
+        print(f"{folder} belongs to another user; remove it first", file=sys.stderr)  # noqa: T201
         return 1
-    demo = Demo(words.runtime, keep=words.keep)
-    demo.story.plain("A cloud and an edge on this machine, talking over mutual TLS. Everything is under .demo/\n")
+    demo = Demo(folder, words.runtime, keep=words.keep)
+    demo.story.plain(f"A cloud and an edge on this machine, talking over mutual TLS. Everything is under {shown(folder)}\n")
     return trio.run(run, demo, words.once)
 
 

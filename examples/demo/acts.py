@@ -17,17 +17,17 @@ from story import Expected, Story
 from kube.resources import NODES, PODS
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / ".demo"
 EXAMPLE = ROOT / "examples" / "hello" / "hello.yaml"
 GREETING = "Hello from the edge!"
 
 
 class Demo:
-    def __init__(self, runtime: str, *, keep: bool) -> None:
+    def __init__(self, folder: Path, runtime: str, *, keep: bool) -> None:
+        self.folder = folder
         self.story, self.keep, self.runtime = Story(), keep, runtime
         self.ports = Ports.choose()
-        self.cloud = Cloud(FOLDER / "cloud", self.ports)
-        self.edge = Edge(FOLDER / "edge", self.ports)
+        self.cloud = Cloud(folder / "cloud", self.ports)
+        self.edge = Edge(folder / "edge", self.ports)
         self.image = ""
         self.failed = self.finished = False
 
@@ -47,7 +47,7 @@ class Demo:
         say("cloud", f"keadm gettoken: {token[:12]}...{token[-6:]}")
         say("edge", f"keadm join --edgenode-name {NODE} (the token proves the cloud, the cloud signs a certificate)")
         self.story.detail(await self.edge.join(token, self.runtime))
-        cluster = connect(self.cloud.kubeconfig, FOLDER / "kubectl-cache")
+        cluster = connect(self.cloud.kubeconfig, self.folder / "kubectl-cache")
         await self.wait("the node to become Ready", 60, lambda: self.node_ready(cluster), self.edge.log)
         say("cloud", f"the node is Ready, seen through {cluster.name}")
         file = self.write_example()
@@ -81,11 +81,11 @@ class Demo:
         self.story.detail(await cluster.table(NODES))
         self.story.detail(await cluster.table(PODS))
         self.story.plain()
-        kubectl = f"kubectl --kubeconfig {self.cloud.kubeconfig.relative_to(ROOT)}"
+        kubectl = f"kubectl --kubeconfig {shown(self.cloud.kubeconfig)}"
         self.story.plain(f"  the page     {self.url}")
         self.story.plain(f"  the cluster  {kubectl} get nodes,pods -o wide")
         self.story.plain(f"  change it    {kubectl} edit configmap hello     (the page follows within a minute)")
-        self.story.plain(f"  the logs     {self.cloud.log.relative_to(ROOT)}  {self.edge.log.relative_to(ROOT)}")
+        self.story.plain(f"  the logs     {shown(self.cloud.log)}  {shown(self.edge.log)}")
         self.story.plain("  Ctrl-C stops everything and cleans up")
         while True:
             await trio.sleep(1)
@@ -99,7 +99,7 @@ class Demo:
 
         Never waits longer than a minute. Raises Expected.
         """
-        if not FOLDER.exists():
+        if not self.folder.exists():
             return
         with trio.move_on_after(60, shield=True):
             if not first:
@@ -112,13 +112,13 @@ class Demo:
             if any("warning" in line or "Error" in line for line in said):
                 self.story.detail(said)
             if not stay:
-                remove(FOLDER)
+                remove(self.folder)
 
     def save_logs(self) -> None:
         """The edge's log would go with the edge."""
         for log in (self.cloud.log, self.edge.log):
             if log.exists():
-                shutil.copy(log, FOLDER / log.name)
+                shutil.copy(log, self.folder / log.name)
 
     async def choose_runtime(self) -> None:
         if self.runtime == "process":
@@ -144,7 +144,7 @@ class Demo:
             container["ports"][0]["containerPort"] = self.ports.page
             for variable in container["env"]:
                 variable.update({"ADDRESS": {"value": HERE}, "PORT": {"value": str(self.ports.page)}}.get(variable["name"], {}))
-        file = FOLDER / "hello.yaml"
+        file = self.folder / "hello.yaml"
         file.write_text(yaml.safe_dump_all(objects, sort_keys=False), encoding="utf-8")
         return file
 
@@ -179,3 +179,8 @@ class Demo:
                 await trio.sleep(0.2)
             return
         raise Expected(f"{what} within {limit:.0f} s; last seen: {missing}", log)
+
+
+def shown(path: Path) -> Path:
+    """As a person in the repository types it."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import trio
 import yaml
-from edgecore.edged.runtime.select import open_engine
 from story import Expected
 
+from edgecore.edged.runtime.select import open_engine
 from keadm import daemon, processes
 from keadm.layout import Layout
 
