@@ -1,8 +1,14 @@
-"""RFC 6902: a list of operations on a JSON document, all of which apply or none."""
+"""RFC 6902: a list of operations on a JSON document, all of which apply or none.
+
+Where Kubernetes is more lenient than the RFC, so is this: ``replace`` may add a key, a missing value counts as null, and a
+negative index counts from the end. Source of that and of the texts: what kubectl 1.32 does and says
+(``kubectl patch --local --type=json``); the API server uses the same library.
+"""
 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -10,6 +16,7 @@ from kube.patch_errors import MalformedPatch, PatchDoesNotApply
 
 MAX_OPERATIONS: Final = 10_000
 """As the API server bounds it."""
+_INDEX: Final = re.compile(r"0|-?[1-9][0-9]{0,8}")
 
 
 def json_patch(document: Any, operations: Any) -> Any:
@@ -38,7 +45,7 @@ def _apply(document: Any, operation: Any) -> Any:
 
 
 def _add(document: Any, operation: dict[str, Any]) -> Any:
-    return _insert(document, _pointer(operation, "path"), copy.deepcopy(_value(operation)), "add")
+    return _insert(document, _pointer(operation, "path"), copy.deepcopy(operation.get("value")), "add")
 
 
 def _remove(document: Any, operation: dict[str, Any]) -> Any:
@@ -47,13 +54,11 @@ def _remove(document: Any, operation: dict[str, Any]) -> Any:
 
 def _replace(document: Any, operation: dict[str, Any]) -> Any:
     path = _pointer(operation, "path")
-    value = copy.deepcopy(_value(operation))
+    value = copy.deepcopy(operation.get("value"))
     if not path:
         return value
     parent = _resolve(document, path[:-1], "replace", path)
     if isinstance(parent, dict):
-        if path[-1] not in parent:
-            raise _missing("replace", path)
         parent[path[-1]] = value
     else:
         items = _as_list(parent, "replace", path)
@@ -79,10 +84,8 @@ def _test(document: Any, operation: dict[str, Any]) -> Any:
     try:
         found = _resolve(document, path, "test", path)
     except PatchDoesNotApply:
-        if operation.get("value", ...) is None:
-            return document
-        raise
-    if not _equal(found, _value(operation)):
+        found = None
+    if not _equal(found, operation.get("value")):
         raise PatchDoesNotApply(f"testing value {_show(path)} failed: test failed")
     return document
 
@@ -116,7 +119,8 @@ def _take(document: Any, path: list[str], name: str) -> tuple[Any, Any]:
     parent = _resolve(document, path[:-1], name, path)
     if isinstance(parent, dict):
         if path[-1] not in parent:
-            raise _missing(name, path)
+            fault = f"Unable to remove nonexistent key: {path[-1]}: missing value"
+            raise PatchDoesNotApply(f"error in {name} for path: '{_show(path)}': {fault}")
         return document, parent.pop(path[-1])
     items = _as_list(parent, name, path)
     return document, items.pop(_index(items, path[-1], name, path))
@@ -142,13 +146,18 @@ def _as_list(value: Any, name: str, path: list[str]) -> list[Any]:
 
 
 def _index(items: list[Any], part: str, name: str, path: list[str]) -> int:
-    if not (part.isascii() and part.isdigit()) or (len(part) > 1 and part[0] == "0") or len(part) > 9 or int(part) >= len(items):
-        raise PatchDoesNotApply(f"{name} operation does not apply: doc is missing path: {_show(path)}: invalid index referenced")
-    return int(part)
+    where = f"error in {name} for path: '{_show(path)}'"
+    if not _INDEX.fullmatch(part):
+        fault = f"value was not a proper array index: '{part}': strconv.Atoi: parsing \"{part}\": invalid syntax"
+        raise PatchDoesNotApply(f"{where}: {fault}")
+    at = int(part)
+    if not -len(items) <= at < len(items):
+        raise PatchDoesNotApply(f"{where}: Unable to access invalid index: {at}: invalid index referenced")
+    return at % len(items)
 
 
 def _missing(name: str, path: list[str]) -> PatchDoesNotApply:
-    return PatchDoesNotApply(f"{name} operation does not apply: doc is missing path: {_show(path)}: missing value")
+    return PatchDoesNotApply(f'{name} operation does not apply: doc is missing path: "{_show(path)}": missing value')
 
 
 def _pointer(operation: dict[str, Any], field: str) -> list[str]:
@@ -161,12 +170,6 @@ def _pointer(operation: dict[str, Any], field: str) -> list[str]:
 
 def _show(path: list[str]) -> str:
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
-
-
-def _value(operation: dict[str, Any]) -> Any:
-    if "value" not in operation:
-        raise MalformedPatch(f'{operation.get("op")} operation: "value" is missing')
-    return operation["value"]
 
 
 def _equal(left: Any, right: Any) -> bool:

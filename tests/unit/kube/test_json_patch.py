@@ -73,11 +73,12 @@ def test_patches(document: Any, operations: Any, expected: Any) -> None:
         ({"a": [1]}, {"op": "test", "path": "/a", "value": [True]}),
         ({"a": {"b": 1}}, {"op": "test", "path": "/a", "value": {"b": True}}),
         ({}, {"op": "remove", "path": "/a"}),
-        ({}, {"op": "replace", "path": "/a", "value": 1}),
         ({"a": [1]}, {"op": "remove", "path": "/a/1"}),
         ({"a": [1]}, {"op": "remove", "path": "/a/-"}),
         ({"a": [1]}, {"op": "remove", "path": "/a/00"}),
-        ({"a": [1]}, {"op": "remove", "path": "/a/-1"}),
+        ({"a": [1]}, {"op": "remove", "path": "/a/-2"}),
+        ({"a": []}, {"op": "remove", "path": "/a/-1"}),
+        ({}, {"op": "replace", "path": "/a/b", "value": 1}),
         ({"a": [1]}, {"op": "add", "path": "/a/2", "value": 1}),
         ({"a": [1]}, {"op": "add", "path": "/a/x", "value": 1}),
         ({"a": [1]}, {"op": "add", "path": "/a/\u0661", "value": 1}),
@@ -92,6 +93,47 @@ def test_patches_that_do_not_fit(document: Any, operation: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("document", "operation", "expected"),
+    [
+        ({}, {"op": "replace", "path": "/a", "value": 1}, {"a": 1}),
+        ({}, {"op": "add", "path": "/a"}, {"a": None}),
+        ({"a": [1, 2]}, {"op": "remove", "path": "/a/-1"}, {"a": [1]}),
+        ({"a": [1, 2]}, {"op": "add", "path": "/a/-1", "value": 3}, {"a": [1, 2, 3]}),
+    ],
+)
+def test_where_kubernetes_is_more_lenient_than_the_rfc(document: Any, operation: Any, expected: Any) -> None:
+    assert json_patch(document, [operation]) == expected
+
+
+@pytest.mark.parametrize(
+    ("operation", "text"),
+    [
+        ({"op": "test", "path": "/data/k", "value": "w"}, "testing value /data/k failed: test failed"),
+        ({"op": "test", "path": "/data/z", "value": "w"}, "testing value /data/z failed: test failed"),
+        (
+            {"op": "remove", "path": "/data/z"},
+            "error in remove for path: '/data/z': Unable to remove nonexistent key: z: missing value",
+        ),
+        ({"op": "add", "path": "/no/z", "value": 1}, 'add operation does not apply: doc is missing path: "/no/z": missing value'),
+        (
+            {"op": "add", "path": "/list/5", "value": 1},
+            "error in add for path: '/list/5': Unable to access invalid index: 5: invalid index referenced",
+        ),
+        (
+            {"op": "add", "path": "/list/x", "value": 1},
+            "error in add for path: '/list/x': value was not a proper array index: 'x': "
+            'strconv.Atoi: parsing "x": invalid syntax',
+        ),
+        ({"op": "frob", "path": "/data"}, "Unexpected kind: frob"),
+    ],
+)
+def test_the_texts_are_those_of_kubernetes(operation: Any, text: str) -> None:
+    with pytest.raises(PatchError) as caught:
+        json_patch({"data": {"k": "v"}, "list": [1]}, [operation])
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
     "operations",
     [
         None,
@@ -101,7 +143,6 @@ def test_patches_that_do_not_fit(document: Any, operation: Any) -> None:
         [{}],
         [{"op": "merge", "path": "/a"}],
         [{"op": ["add"], "path": "/a"}],
-        [{"op": "add", "path": "/a"}],
         [{"op": "add", "path": "a", "value": 1}],
         [{"op": "add", "path": 1, "value": 1}],
         [{"op": "add", "value": 1}],
