@@ -77,8 +77,9 @@ class _Cloud:
         self._client = client
         self._who = who
         settings = config.modules.cloud_hub
-        downstream = Downstream(client, node_gone=self._node_gone)
-        world = World(client, downstream.cluster, address=local_address())
+        address = local_address()
+        downstream = Downstream(client, address=address, node_gone=self._node_gone)
+        world = World(client, downstream.cluster, address=address)
         upstream = Upstream(world, apiserver_ca=(connection.ca or b"").decode())
         self._downstream = downstream
         self._hub = CloudHub(downstream, upstream, node_limit=settings.node_limit, keepalive=settings.keepalive_interval)

@@ -10,7 +10,7 @@ import trio
 from beehive.message import Message, Operation
 from cloudcore.cloudhub.lanes import Lanes
 from cloudcore.cloudhub.window import Window, is_acknowledgement
-from viaduct.link import Link, LinkClosed
+from viaduct.link import Link, LinkClosed, MessageTooBig
 
 log = logging.getLogger(__name__)
 
@@ -129,12 +129,19 @@ class Session:
         while True:
             self._wake = trio.Event()
             for message in self._window.take(trio.current_time()):
-                await self._link.send(message)
+                await self._send(message)
             if self._wake.is_set():
                 continue
             due = self._window.next_due()
             with trio.move_on_at(due if due is not None else float("inf")):
                 await self._wake.wait()
+
+    async def _send(self, message: Message) -> None:
+        try:
+            await self._link.send(message)
+        except MessageTooBig as error:
+            log.error("node %s does not get it: %s; make the object smaller", self.node, error)
+            self._window.acknowledge(message.id)
 
     async def _watch(self) -> None:
         """KubeEdge counts keepalives only; here any message is a sign of life."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from beehive.message import NULL
 from cloudcore.edgecontroller import ownership
+from cloudcore.edgecontroller.downstream import CLOUDCORE
 from cloudcore.edgecontroller.request import Request, World
 from kube import objects
 from kube.objects import Object
 from kube.resources import LEASES, NODES
 from kube.status import bad_request
-
-CLOUDCORE: Final = "cloudcore"
-"""Annotation of a Node: the address of the cloudcore that holds its connection (KubeEdge 1.23 writes and reads it)."""
 
 
 def _strings(value: object) -> dict[str, str]:

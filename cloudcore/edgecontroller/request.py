@@ -9,7 +9,7 @@ import msgspec
 
 from beehive.message import MalformedMessage, Message
 from beehive.resource import Resource as Path
-from cloudcore.edgecontroller.downstream import Cluster
+from cloudcore.edgecontroller.cluster import Cluster
 from cloudcore.edgecontroller.location import POD
 from kube import objects
 from kube.client import Client
