@@ -15,6 +15,8 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Event, Updated
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
@@ -172,13 +174,37 @@ class _Server:
 class _PlainWire(Wire):
     """What hypercorn asks of a stream. That it has no ``do_handshake`` tells hypercorn that there is no TLS."""
 
+    def __init__(self, transport: Transport, *, write: float) -> None:
+        super().__init__(transport, write=write)
+        self._closing = False
+        self._reading = trio.CancelScope()
+        self._idle = trio.Event()
+        self._idle.set()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if not self._closing:
+            self._idle = trio.Event()
+            try:
+                with self._reading:
+                    return await super().receive_some(max_bytes)
+            finally:
+                self._reading = trio.CancelScope()
+                self._idle.set()
+        await self.closed.wait()  # it is being closed: what still comes is thrown away there
+        return b""
+
     async def aclose(self) -> None:
         """A client that still sends (a body that is too large) shall get the answer before it is cut."""
-        if not self.closed.is_set():
-            try:
-                await linger(self.tcp)
-            finally:
-                self.cut()
+        if self._closing:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closing = True
+        self._reading.cancel()
+        try:
+            await self._idle.wait()
+            await linger(self.tcp)
+        finally:
+            self.cut()
 
 
 class _TlsWire(_PlainWire):
@@ -198,7 +224,8 @@ class _TlsWire(_PlainWire):
 
 
 class _Connection(TCPServer):
-    """hypercorn's connection, except that it ends when the client has gone, not a whole keep-alive period later."""
+    """hypercorn's connection, except that it ends when the client has gone, not a whole keep-alive period later, and
+    that it stays with HTTP/1.1 (hypercorn would switch to HTTP/2 when it is asked to, and forget the time-outs)."""
 
     _over = False
 
@@ -207,9 +234,24 @@ class _Connection(TCPServer):
             await super().protocol_send(event)
 
     async def _read_data(self) -> None:
+        self.protocol = cast(ProtocolWrapper, _Http1(self.protocol, self.stream.aclose))
         await super()._read_data()
         self._over = True
         await self.idle_task.stop()
+
+
+class _Http1:
+    """Takes the place of hypercorn's switch between protocols."""
+
+    def __init__(self, wrapper: ProtocolWrapper, close: Callable[[], Awaitable[None]]) -> None:
+        self._protocol = wrapper.protocol
+        self._close = close
+
+    async def handle(self, event: Event) -> None:
+        try:
+            await self._protocol.handle(event)
+        except (H2ProtocolAssumedError, H2CProtocolRequiredError):
+            await self._close()
 
 
 async def _cut_when_cancelled(wire: Wire) -> None:

@@ -29,7 +29,7 @@ def peer_address(stream: trio.SocketStream) -> str:
 
 
 _LINGER_SECONDS: Final = 1.0
-_LINGER_BYTES: Final = 256 * 1024
+_LINGER_BYTES: Final = 8 * 1024 * 1024
 
 
 async def linger(stream: trio.SocketStream) -> None:

@@ -1,5 +1,6 @@
 """Both ends are ours: what a link carries, how it ends, and what it tells then."""
 
+# ruff: noqa: SIM117
 from __future__ import annotations
 
 import datetime
