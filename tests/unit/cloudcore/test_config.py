@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from beehive import settings
+from beehive.settings import SettingsError
+from cloudcore import config
+from cloudcore.config import CloudCoreConfig
+
+
+def parse(text: str) -> CloudCoreConfig:
+    found = settings.parse(text, CloudCoreConfig, origin="cloudcore.yaml")
+    config.check(found, origin="cloudcore.yaml")
+    return found
+
+
+def test_the_default_text_loads_to_the_defaults() -> None:
+    assert parse(config.default_text()) == CloudCoreConfig()
+
+
+def test_the_minimal_text_loads() -> None:
+    assert parse(config.minimal_text()).modules.cloud_hub.node_limit == 1000
+
+
+def test_keys_have_kubeedges_spelling() -> None:
+    """A file that KubeEdge's cloudcore has expanded is accepted (operations 2.5), odd capitals included."""
+    found = parse(
+        """
+apiVersion: cloudcore.config.kubeedge.io/v1alpha2
+kind: CloudCore
+commonConfig: {monitorServer: {bindAddress: 127.0.0.1:9091, enableProfiling: false}, tunnelPort: 10350}
+featureGates: {requireAuthorization: false}
+kubeAPIConfig: {burst: 10000, contentType: application/vnd.kubernetes.protobuf, kubeConfig: "", master: "", qps: 5000}
+modules:
+  cloudHub:
+    advertiseAddress: [10.0.0.1]
+    authorization: {debug: true, enable: false, modes: [{node: {enable: true}}]}
+    dnsNames: [""]
+    edgeCertSigningDuration: 365
+    tlsCAFile: /etc/kubeedge/ca/rootCA.crt
+    tlsCAKeyFile: /etc/kubeedge/ca/rootCA.key
+    unixsocket: {address: unix:///var/lib/kubeedge/kubeedge.sock, enable: true}
+  cloudStream: {enable: true, tlsStreamCAFile: x, tlsTunnelCAFile: y, streamPort: 10003, tunnelPort: 10004}
+  edgeController: {load: {UpdateRuleStatusWorkers: 4, ServiceAccountTokenWorkers: 100, CreatePodWorks: 4}}
+"""
+    )
+    assert found.modules.cloud_hub.advertise_address == ["10.0.0.1"]
+    assert config.notices(found) == [
+        "modules.cloudStream is enabled in the configuration but not part of this version: it has no effect"
+    ]
+
+
+def test_absent_blocks_keep_their_defaults() -> None:
+    assert parse("modules:\n  cloudHub:\n") == CloudCoreConfig()
+
+
+@pytest.mark.parametrize("key", ["modules: {cloudhub: {}}", "standalone: {on: true}", "kubeApiConfig: {}"])
+def test_unknown_keys_are_errors(key: str) -> None:
+    with pytest.raises(SettingsError, match="unknown key"):
+        parse(key)
+
+
+def test_another_kind_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="EdgeCore"):
+        parse("kind: EdgeCore")
