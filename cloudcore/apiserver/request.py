@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from kube import selectors, status
 
@@ -109,7 +109,9 @@ class Request:
 
 def target(path: str) -> Target | None:
     """What a path below /api or /apis names; None when it cannot name an object."""
-    parts = [unquote(part) for part in path.strip("/").split("/")]
+    parts = path.strip("/").split("/")  # ASGI has taken the escapes away already
+    if not all(parts):
+        return None
     if parts[0] == "api" and len(parts) >= 3:
         group, version, rest = "", parts[1], parts[2:]
     elif parts[0] == "apis" and len(parts) >= 4:
@@ -119,7 +121,7 @@ def target(path: str) -> Target | None:
     namespace = ""
     if rest[0] == "namespaces" and len(rest) >= 3 and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]
-    if not 1 <= len(rest) <= 3 or not all(rest):
+    if not 1 <= len(rest) <= 3:
         return None
     plural, name, subresource = [*rest, "", ""][:3]
     return Target(group, version, plural, namespace, name, subresource)

@@ -162,7 +162,10 @@ class Resources:
         return obj, warnings
 
     async def _patch(self, kind: Kind, request: Request, target: Target, data: bytes) -> Response:
-        patch = body.decode(data)
+        if request.media_type.startswith("application/apply-patch"):
+            text = "server-side apply is not supported by the embedded Kubernetes API; use kubectl apply without --server-side"
+            raise status.make(415, "UnsupportedMediaType", text)
+        patch = body.decode(data, request.media_type)
         warnings: tuple[str, ...] = ()
 
         def change(present: Object) -> Object:

@@ -7,6 +7,7 @@ readers and watchers, in revision order. So nobody ever sees, or is told about, 
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -156,15 +157,21 @@ class Store:
         if changes:
             try:
                 await self.database.write(lambda: self._persist(changes))
-            except StoreError as error:
-                log.error("%s; %d changes were refused", error, len(changes))
-                for request in batch:
-                    request.result = outcome.Error(error)
-                self._staged.clear()
+            except (StoreError, peewee.PeeweeException, sqlite3.Error) as error:
+                self._refuse(batch, error)
             else:
                 self._publish(changes)
         for request in batch:
             request.finished.set()
+
+    def _refuse(self, batch: list[_Request], error: Exception) -> None:
+        """Nothing of the batch was written. What only failed by itself, or read, may have seen the others: refuse it all."""
+        log.error("%s: %d writes were refused: %s", self.database.path, len(batch), error)
+        for request in batch:
+            failure = StoreError(f"cannot write to the database {self.database.path}: {error}")
+            failure.__cause__ = error
+            request.result = outcome.Error(failure)
+        self._staged.clear()
 
     def _apply(self, request: _Request, changes: list[tuple[Key, Change]]) -> Result:
         before = self.peek(*request.key)
