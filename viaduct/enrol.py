@@ -8,15 +8,13 @@ from __future__ import annotations
 import hashlib
 import urllib.parse
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
 from viaduct.causes import Cause, explain
+from viaduct.fetch import AnswerTooLarge, NoHttp, get
 from viaduct.tls import TlsContext, bootstrap_context, client_context
-
-if TYPE_CHECKING:
-    import httpx2
 
 SECONDS: Final = 10.0
 """How long one call may take."""
@@ -143,40 +141,26 @@ async def _get(
     seconds: float,
     *,
     headers: dict[str, str] | None = None,
-    content: bytes | None = None,
+    content: bytes = b"",
 ) -> tuple[int, bytes]:
-    import httpx2
-
     host, port = _address(base_url)
+    url = base_url.rstrip("/") + path
     try:
         with trio.fail_after(seconds):
-            async with httpx2.AsyncClient(verify=tls, trust_env=False, timeout=seconds) as client:
-                request = client.build_request("GET", base_url.rstrip("/") + path, headers=headers, content=content)
-                answer = await client.send(request, stream=True)
-                try:
-                    return answer.status_code, await _read(answer, base_url + path)
-                finally:
-                    await answer.aclose()
-    except EnrolError:
-        raise
-    except (httpx2.HTTPError, trio.TooSlowError, OSError) as error:
+            return await get(url, tls=tls, headers=headers, body=content, limit=_ANSWER_LIMIT)
+    except AnswerTooLarge as error:
+        raise EnrolError(f"{url} answered with {error}; check that this is a cloudcore") from error
+    except NoHttp as error:
+        raise Unreachable(f"{url} does not speak HTTP ({error}); check address and port (10002)") from error
+    except (OSError, trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
         cause, text = await explain(error, host, port)
         raise _KINDS[cause](text) from error
-
-
-async def _read(answer: httpx2.Response, where: str) -> bytes:
-    body = bytearray()
-    async for part in answer.aiter_raw():
-        body += part
-        if len(body) > _ANSWER_LIMIT:
-            raise Refused(f"{where} answered with more than {_ANSWER_LIMIT} bytes; it is not a cloudcore", answer.status_code)
-    return bytes(body)
 
 
 def _address(base_url: str) -> tuple[str, int]:
     try:
         parts = urllib.parse.urlsplit(base_url)
-        if parts.scheme == "https" and parts.hostname:
+        if parts.scheme == "https" and parts.hostname and not parts.path.strip("/"):
             return parts.hostname, parts.port or 443
     except ValueError:
         pass

@@ -132,4 +132,6 @@ def _pack(data: bytes) -> str:
 
 def _unpack(text: str) -> bytes:
     data = text.encode("ascii")
+    if b"=" in data:
+        raise ValueError("a JWT has no padding")
     return base64.b64decode(data + b"=" * (-len(data) % 4), altchars=b"-_", validate=True)
