@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from cloudcore.apiserver.server import serve
 from cloudcore.apiserver.settings import ApiServerSettings
 from kube import kubeconfig
 from kube.client import Client
-from kube.objects import Object, resource_version, uid
-from kube.reflector import Reflector
+from kube.objects import Object, name, resource_version, uid
+from kube.reflector import Delays, Reflector
 from kube.resources import CONFIG_MAPS, LEASES, NODES
 from kube.status import AlreadyExists, ApiError, Conflict, NotFound
 from viaduct.tls import client_context
@@ -125,3 +126,49 @@ async def test_a_reflector_follows(client: Client) -> None:
         await client.delete(CONFIG_MAPS, "before", namespace="default")
         await until(lambda: ("default", "before") not in reflector.store)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_reflector_outlives_a_restart_of_the_server(tmp_path: Path) -> None:
+    told: list[str] = []
+    changed = trio.Event()
+
+    def on_change(old: Object | None, new: Object | None) -> None:
+        nonlocal changed
+        told.append(f"{'+' if old is None else '-' if new is None else '~'}{name(new or old or {})}")
+        changed.set()
+        changed = trio.Event()
+
+    async def until(*words: str) -> None:
+        with trio.fail_after(30):
+            while told[-len(words) :] != list(words):
+                await changed.wait()
+
+    settings = ApiServerSettings(data_dir=tmp_path / "data", kubeconfig=tmp_path / "config", port=0)
+    async with trio.open_nursery() as nursery:
+        first = await nursery.start(serving, settings)
+        connection = kubeconfig.load(settings.kubeconfig)
+        tls = client_context(ca=connection.ca, certificate=connection.certificate, key=connection.key)
+        async with Client.of(connection, tls=tls) as client:
+            reflector = Reflector(
+                client, CONFIG_MAPS, namespace="default", on_change=on_change, delays=Delays(first=0.1, limit=0.2)
+            )
+            await client.create(CONFIG_MAPS, config_map("one"), namespace="default")
+            nursery.start_soon(reflector.run)
+            await until("+one")
+            first.cancel()
+            port = int(connection.server.rpartition(":")[2])
+            await nursery.start(serving, replace(settings, port=port))
+            await client.create(CONFIG_MAPS, config_map("two"), namespace="default")
+            await client.delete(CONFIG_MAPS, "one", namespace="default")
+            await until("-one", "+two")
+            assert set(reflector.store) == {("default", "two")}
+            nursery.cancel_scope.cancel()
+    assert told == ["+one", "-one", "+two"]
+
+
+async def serving(settings: ApiServerSettings, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+    """The server, and the scope that ends it."""
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve, settings)
+            task_status.started(scope)
