@@ -20,6 +20,10 @@ import yaml
 T = TypeVar("T")
 
 
+class Died(Exception):
+    """A program that should run has ended; waiting on is useless."""
+
+
 def free_ports(number: int) -> list[int]:
     """Ports that nobody listens on at this moment."""
     sockets = [socket.socket() for _ in range(number)]
@@ -67,6 +71,11 @@ class Program:
 
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def must_run(self) -> None:
+        """Raises Died with the end of the log."""
+        if not self.running():
+            raise Died(f"{self.name} has ended: {self.output()[-3000:]}")
 
     def kill(self) -> None:
         """SIGKILL, as a power cut would."""
@@ -141,7 +150,7 @@ class Cloud:
         eventually("the API answers", self._answers, within=30)
 
     def _answers(self) -> bool:
-        assert self.program.running(), self.program.output()[-3000:]
+        self.program.must_run()
         return self.kubeconfig.exists() and self.kubectl("get", "--raw", "/readyz", check=False).returncode == 0
 
     def kubectl(
@@ -231,7 +240,7 @@ class Edge:
 
     def wait_ready(self, within: float = 45) -> None:
         def ready() -> bool:
-            assert self.program.running(), self.program.output()[-3000:]
+            self.program.must_run()
             conditions = self.cloud.get("node", self.name)["status"].get("conditions", [])
             return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 

@@ -32,7 +32,10 @@ def test_id_and_timestamp_are_written_even_when_empty() -> None:
 
 
 def test_what_real_senders_add_is_accepted() -> None:
-    text = b' {"header":{"msg_id":"x","timestamp":0,"sync":true,"type":"channel","new":1},"route":{"destination":"d"},"content":[1]}\n'
+    text = (
+        b' {"header":{"msg_id":"x","timestamp":0,"sync":true,"type":"channel","new":1},'
+        b'"route":{"destination":"d"},"content":[1]}\n'
+    )
     message = m.decode(text)
     assert (message.id, message.header.sync, message.header.type, message.route.destination) == ("x", True, "channel", "d")
     assert message.decode(list) == [1]
