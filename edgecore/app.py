@@ -25,7 +25,7 @@ from edgecore.edgehub.certificates import Certificates, Files
 from edgecore.edgehub.hub import EdgeHub, HubSettings
 from edgecore.edgehub.outbox import Outbox
 from edgecore.jointoken import JoinTokenSource
-from edgecore.metamanager.client import MetaClient, ObjectKey
+from edgecore.metamanager.client import ObjectKey
 from edgecore.metamanager.metamanager import MetaManager
 from edgecore.store import Store
 from viaduct.link import Limits
@@ -46,7 +46,7 @@ class PodRunner(Protocol):
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None: ...
 
 
-MakeEdged = Callable[[MetaClient], PodRunner]
+MakeEdged = Callable[[MetaManager], PodRunner]
 
 
 def program_version() -> str:
@@ -91,6 +91,7 @@ class App:
         )
 
     def _on_connection(self, connected: bool) -> None:
+        self.meta.on_connection(connected)
         if self.edged is not None:
             self.edged.on_connection(connected)
 
@@ -100,7 +101,9 @@ class App:
             await ground.start(self.store.database.run)
             async with trio.open_nursery() as modules:
                 await modules.start(self.meta.run)
-                if self.edged is not None:
+                if self.edged is None:
+                    await self.meta.protect(None)
+                else:
                     modules.start_soon(supervise, "edged", self.edged.run)
                 if self._config.modules.edgeHub.enable:
                     modules.start_soon(supervise, "edgehub", self.hub.run)

@@ -4,12 +4,23 @@ when edgecore starts must not keep the link down."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
-from edgecore.app import program_version
+import trio
+
+from beehive.files import write_atomically
+from edgecore.app import PodRunner, program_version
 from edgecore.config import EdgeCore
+from edgecore.edged.app import Edged
+from edgecore.edged.runtime.docker import DockerEngine
+from edgecore.edged.runtime.process import ProcessEngine
+from edgecore.edged.runtime.select import open_engine
 from edgecore.edged.settings import EdgedSettings
 from edgecore.kubelet_config import seconds
+from edgecore.metamanager.client import ObjectKey
+from edgecore.metamanager.metamanager import MetaManager
 
 log = logging.getLogger(__name__)
 
@@ -42,3 +53,73 @@ def edged_settings(config: EdgeCore) -> EdgedSettings:
         system_reserved=kubelet.systemReserved,
         kube_reserved=kubelet.kubeReserved,
     )
+
+
+def edged_maker(config: EdgeCore) -> Callable[[MetaManager], PodRunner]:
+    """What the composition root calls once it has a MetaManager."""
+    return lambda meta: LateEdged(config, meta)
+
+
+class LateEdged:
+    """edged, from the moment when its engine could be opened."""
+
+    def __init__(self, config: EdgeCore, meta: MetaManager) -> None:
+        self._config = config.modules.edged
+        self._settings = edged_settings(config)
+        self._meta = meta
+        self._edged: Edged | None = None
+
+    def notify(self, key: ObjectKey) -> None:
+        """Before the start there is nothing to tell: everything is read then."""
+        if self._edged is not None:
+            self._edged.notify(key)
+
+    def on_connection(self, connected: bool) -> None:
+        if self._edged is not None:
+            self._edged.on_connection(connected)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Opens the engine and runs edged until cancelled; closes the engine."""
+        task_status.started()
+        engine = await self._open()
+        try:
+            await self._meta.protect(engine)
+            self._edged = Edged(self._settings, self._meta, engine)
+            self._edged.on_connection(self._meta.connected)
+            await self._edged.run()
+        finally:
+            self._edged = None
+            with trio.move_on_after(2, shield=True):
+                await engine.aclose()
+
+    async def _open(self) -> DockerEngine | ProcessEngine:
+        note = EngineNote(self._settings.root)
+        kind = self._config.runtime
+        if kind == "auto":
+            kind = await trio.to_thread.run_sync(note.read)
+        engine = await open_engine(kind, docker_endpoint=self._config.dockerEndpoint, root=self._settings.root)
+        assert isinstance(engine, DockerEngine | ProcessEngine)  # noqa: S101 - there are no others
+        name = "process" if isinstance(engine, ProcessEngine) else "docker"
+        await trio.to_thread.run_sync(note.write, name)
+        return engine
+
+
+class EngineNote:
+    """Remembers that ``auto`` meant docker once. After a reboot docker may answer later than edgecore asks: taking plain
+    processes then would run every pod twice. To change the engine, name it in the configuration."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / "edgecore-runtime"
+
+    def read(self) -> Literal["auto", "docker"]:
+        try:
+            return "docker" if self._path.read_text(encoding="utf-8").strip() == "docker" else "auto"
+        except (OSError, UnicodeDecodeError):
+            return "auto"
+
+    def write(self, name: str) -> None:
+        try:
+            if not self._path.exists() or self._path.read_text(encoding="utf-8").strip() != name:
+                write_atomically(self._path, f"{name}\n".encode())
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("cannot remember the container engine in %s: %s", self._path, error)

@@ -117,7 +117,7 @@ class Certificates:
         return await trio.to_thread.run_sync(self._context, limiter=self._limiter)
 
     def _look(self) -> tuple[Need, str]:
-        _finish_replacing(self._files)
+        finish_replacing(self._files)
         found, why_none = self._read()
         if found is not None and not self._files.authority.exists():
             found, why_none = None, f"there is no CA certificate at {self._files.authority}"
@@ -211,13 +211,14 @@ def _new(path: Path) -> Path:
 
 
 def replace_pair(files: Files, certificate: bytes, key: bytes) -> None:
-    """Both files change, or after a crash ``_finish_replacing`` makes it so."""
+    """Both files change, or after a crash ``finish_replacing`` makes it so."""
     write_atomically(_new(files.key), key)
     write_atomically(_new(files.certificate), certificate, mode=0o644)
-    _finish_replacing(files)
+    finish_replacing(files)
 
 
-def _finish_replacing(files: Files) -> None:
+def finish_replacing(files: Files) -> None:
+    """Ends what ``replace_pair`` began, or undoes it when it had not both new files yet."""
     new_key, new_certificate = _new(files.key), _new(files.certificate)
     if not new_certificate.exists():
         new_key.unlink(missing_ok=True)

@@ -88,7 +88,8 @@ class Outbox:
         """Nobody waits for it any more. One that others follow is sent all the same."""
         if self._sent.pop(pending.message.id, None) is not None:
             self._queue.done(pending.key)
-            pending.finish(None, "the request that replaced it was given up")
+            for follower in pending.followers:
+                follower.finish(None, "the request that replaced it was given up")
         elif self._queue.peek(pending.key) is pending and not pending.followers:
             self._queue.discard(pending.key)
 

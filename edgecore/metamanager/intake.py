@@ -56,6 +56,8 @@ class Intake:
         self._node = node
         self._clock = clock
         self._buried: OrderedDict[str, None] = OrderedDict()
+        self.expected: set[str] = set()
+        """Pods that may be stored from the answer to a patch although there is no row: the store was lost."""
         self._doubts: OrderedDict[str, rules.Doubt] = OrderedDict()
 
     def apply(self, message: Message) -> Outcome:
@@ -153,12 +155,15 @@ class Intake:
             if content.get("Err", "missing") is None and isinstance(found, dict) and found.get("metadata"):
                 type_ = _WRAPPED[place.type]
                 whole = {"kind": _KINDS[type_], "apiVersion": "v1"} | found
-                self._keep(place._replace(type=type_), msgspec.json.encode(whole), must_exist=type_ == "pod")
+                place = place._replace(type=type_)
+                self._keep(place, msgspec.json.encode(whole), must_exist=type_ == "pod" and str(place) not in self.expected)
 
     def _keep(self, place: Resource, value: bytes, *, must_exist: bool) -> None:
         version = rules.version_of(value)
         if not version.uid:
             raise MalformedMessage("the object has no uid")
+        if place.type == "pod" and rules.node_name_of(value) != self._node:
+            raise MalformedMessage("the pod belongs to another node")
         stored = self._stored(str(place))
         if stored == version and version.resource_version:
             return

@@ -16,10 +16,13 @@ import trio
 
 from beehive.message import Message, Operation, build
 from beehive.resource import CLUSTER_SCOPE, Resource
+from beehive.sqlite import StoreError
+from edgecore.edged.runtime.engine import Engine, PodIdentity
 from edgecore.edgehub.outbox import Outbox
 from edgecore.metamanager import answers, tokens
 from edgecore.metamanager.client import NotFound, ObjectKey, Offline
 from edgecore.metamanager.intake import Intake, Outcome
+from edgecore.metamanager.refill import Refill
 from edgecore.store import Store
 from kube import objects
 from kube.objects import Object
@@ -42,11 +45,26 @@ class MetaManager:
         self._intake = Intake(store, node, time.monotonic)
         self._send, self._receive = trio.open_memory_channel[Message](_BATCH)
         self._notify: list[Callable[[ObjectKey], None]] = []
+        self._refill = Refill(store, outbox, node, self._recover)
         self._trouble = ""
 
     def subscribe(self, notify: Callable[[ObjectKey], None]) -> None:
         """``notify(key)`` is called after the commit of each change."""
         self._notify.append(notify)
+
+    def on_connection(self, connected: bool) -> None:
+        """The link came up, or went."""
+        self._refill.on_connection(connected)
+
+    async def protect(self, engine: Engine | None) -> None:
+        """Must be called before anybody removes pods: with a new store, what runs here may be wanted all the same.
+
+        None: nobody here removes pods.
+        """
+        if engine is None:
+            self._refill.skip_survey()
+        else:
+            await self._refill.survey(engine)
 
     @property
     def connected(self) -> bool:
@@ -60,7 +78,13 @@ class MetaManager:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """The pipeline. It survives a failing database: the cloud is not told "OK", and sends again."""
+        await self._refill.begin()
         task_status.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._refill.run)
+            await self._pipeline()
+
+    async def _pipeline(self) -> None:
         while True:
             batch = [await self._receive.receive()]
             try:
@@ -112,6 +136,8 @@ class MetaManager:
 
     async def pods(self) -> list[Object]:
         """Every stored pod. A row that cannot be read is reported, and left out alone."""
+        if self._refill.guarding:
+            raise StoreError("the local store was lost, and the cloud has not said yet which of the pods here are wanted")
         rows = await self._store.database.read(lambda: self._store.rows("pod"))
         found = [_object(row.key, row.value) for row in rows]
         return [pod for pod in found if pod is not None and objects.spec(pod).get("nodeName") == self._node]
@@ -127,6 +153,15 @@ class MetaManager:
 
     async def secret(self, namespace: str, name: str) -> Object:
         return await self._local_first(Resource(namespace, "secret", name))
+
+    async def _recover(self, pod: PodIdentity) -> None:
+        """Asks for a pod that is not stored, by a patch that changes nothing."""
+        key = str(Resource(pod.namespace, "pod", pod.name))
+        self._intake.expected.add(key)
+        try:
+            await self.patch_pod_status(pod.namespace, pod.name, {"metadata": {"uid": pod.uid}, "status": {}})
+        finally:
+            self._intake.expected.discard(key)
 
     async def _local_first(self, place: Resource) -> Object:
         found = await self._row(str(place))

@@ -54,6 +54,7 @@ class ScriptedCloud:
         self.folder = folder
         self.authority = authority or Authority.create()
         self.received: list[Message] = []
+        self.podlists: list[Message] = []
         self.acks: list[str] = []
         self.errors: list[Message] = []
         self.keepalives = 0
@@ -118,6 +119,8 @@ class ScriptedCloud:
             self.errors.append(message)
         elif message.is_response() and message.parent_id:
             self.acks.append(message.parent_id)
+        elif "/podlist/" in message.resource:
+            self.podlists.append(message)  # a real cloudcore drops it
         else:
             self.received.append(message)
             if (answer := self.answer(message)) is not None:
@@ -129,10 +132,8 @@ class ScriptedCloud:
         type_ = request.resource.split("/")[1]
         stored = self.objects.get(request.resource)
         if request.operation == Operation.QUERY and type_ in ("configmap", "secret"):
-            if stored is None:
-                name = request.resource.split("/")[2]
-                return self.reply(request, status_error("NotFound", 404, f'{type_}s "{name}" not found'))
-            return self.reply(request, stored, version=stored["metadata"]["resourceVersion"])
+            name = request.resource.split("/")[2]
+            return self.reply(request, stored or status_error("NotFound", 404, f'{type_}s "{name}" not found'))
         if request.operation == Operation.QUERY:
             err = None if stored else status_error("NotFound", 404, f"{type_} not found")
             return self.reply(request, {"Object": stored, "Err": err})
