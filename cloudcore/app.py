@@ -79,7 +79,7 @@ class _Cloud:
         settings = config.modules.cloud_hub
         address = local_address()
         downstream = Downstream(client, address=address, node_gone=self._node_gone)
-        world = World(client, downstream.cluster, address=address)
+        world = World(client, downstream.cluster, address=address, refill=downstream.refill)
         upstream = Upstream(world, apiserver_ca=(connection.ca or b"").decode())
         self._downstream = downstream
         self._hub = CloudHub(downstream, upstream, node_limit=settings.node_limit, keepalive=settings.keepalive_interval)
@@ -97,7 +97,9 @@ class _Cloud:
         """Starts controllers first, then the doors: an edge that comes in is compared with a complete picture."""
         hub, client, who = self._config.modules.cloud_hub, self._client, self._who
         links, https = server_contexts(who)
-        certificates = CertificateServer(client, who.authority, days=hub.edge_cert_signing_duration)
+        certificates = CertificateServer(
+            client, who.authority, days=hub.edge_cert_signing_duration, joined=self._downstream.refill
+        )
         refresh = partial(identity.keep_token_fresh, client, who.authority, hub.token_refresh_duration)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._downstream.run)

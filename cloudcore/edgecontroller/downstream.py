@@ -56,6 +56,12 @@ class Downstream:
         self._feeds[node] = feed
         return feed
 
+    def refill(self, node: str) -> None:
+        """The node has lost its store, or is a new machine of the same name: everything is sent again."""
+        self.records.distrust(node)
+        if (feed := self._feeds.get(node)) is not None:
+            feed.again()
+
     def detach(self, feed: Feed) -> None:
         if self._feeds.get(feed.node) is feed:
             del self._feeds[feed.node]

@@ -68,12 +68,18 @@ class Feed:
         self._look: KeyedQueue[Path, Object | None] = KeyedQueue()
         self._sent: dict[Path, tuple[str, bytes]] = {}
         self._confirmed: dict[Path, tuple[str, bytes]] = {}
-        for path in sorted(cluster.paths(node) | records.paths(node), key=_order):
-            self._look.put(path, None)
+        self.again()
 
     def look(self, path: Path, last: Object | None = None) -> None:
         """Compare this object again."""
         self._look.put(path, last if last is not None else self._look.peek(path))
+
+    def again(self) -> None:
+        """Compare everything, trusting nothing that this session has sent."""
+        self._sent.clear()
+        self._confirmed.clear()
+        for path in sorted(self._cluster.paths(self.node) | self._records.paths(self.node), key=_order):
+            self.look(path)
 
     async def run(self) -> None:
         """Compares and sends until cancelled. A slow API call holds up its own object only."""
@@ -155,7 +161,8 @@ class Feed:
         elif current or self._sent.get(path, ("",))[0] != decision.uid:
             self._records.removed(self.node, path, decision.uid)
             if current:
-                del self._sent[path], self._confirmed[path]
+                del self._sent[path]
+            self._confirmed.pop(path, None)
         # else: the same object is wanted again and already on its way: its record stays.
         self._look.put(path, self._look.peek(path))
 

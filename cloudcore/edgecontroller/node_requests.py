@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ from kube import objects
 from kube.objects import Object
 from kube.resources import LEASES, NODES
 from kube.status import bad_request
+
+log = logging.getLogger(__name__)
 
 
 def _strings(value: object) -> dict[str, str]:
@@ -43,7 +46,17 @@ async def register(world: World, request: Request) -> Object:
         "spec": objects.spec(node),
         "status": objects.status(node),
     }
-    return await world.client.create(NODES, body)
+    created = await world.client.create(NODES, body)
+    world.refill(request.node)
+    return created
+
+
+async def everything_again(world: World, request: Request) -> Object:
+    """``query null/podlist/<node>``: the edge has lost its store. KubeEdge knows the word and has no handler for it."""
+    ownership.own_node(request.node, NODES, request.path.name)
+    log.info("node %s asks for everything again", request.node)
+    world.refill(request.node)
+    return {}
 
 
 async def update(world: World, request: Request) -> Object:

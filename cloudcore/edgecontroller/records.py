@@ -133,6 +133,13 @@ class Records:
         if not entries:
             self._nodes.get(node, {}).pop(path, None)
 
+    def distrust(self, node: str) -> None:
+        """The node may have lost what it had: everything counts as never acknowledged. What has to be deleted stays known."""
+        for path, entries in self._nodes.get(node, {}).items():
+            for uid, entry in entries.items():
+                entry.version = UNSENT
+                self._dirty[node, path, uid] = None
+
     def forget(self, node: str) -> None:
         """Removes every record of a node that will not come back."""
         for path, entries in list(self._nodes.get(node, {}).items()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,11 +23,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """What handlers work with. address: cloudcore's own, which becomes an annotation of each node."""
+    """What handlers work with. address: cloudcore's own, which becomes an annotation of each node.
+
+    refill(node): send everything to this node again, whatever it is believed to have.
+    """
 
     client: Client
     cluster: Cluster
     address: str = ""
+    refill: Callable[[str], None] = lambda node: None
 
     def known_pod(self, namespace: str, name: str) -> Object | None:
         return self.cluster.get(Path(namespace, POD, name))

@@ -49,6 +49,7 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("node", Operation.INSERT): Rule(node_requests.register, Style.OBJECT_RESP),
     ("node", Operation.UPDATE): Rule(node_requests.update, Style.OK_NODE),
     ("node", Operation.QUERY): Rule(node_requests.query, Style.BARE),
+    ("podlist", Operation.QUERY): Rule(node_requests.everything_again, Style.OK),
     ("nodepatch", ANY_OPERATION): Rule(node_requests.patch_status, Style.OBJECT_RESP),
     ("nodestatus", Operation.INSERT): Rule(node_requests.register, Style.OK_NODE),
     ("nodestatus", Operation.UPDATE): Rule(node_requests.old_status, Style.OK_NODE),

@@ -250,3 +250,42 @@ async def test_many_pods_at_once_all_arrive(cloud) -> None:
             for index in range(60):
                 nursery.start_soon(cloud.pod, f"web-{index}")
         await edge.until(lambda: len([one for one in edge.stored if "/pod/" in one]) == 60, seconds=30)
+
+
+async def test_a_new_machine_of_the_same_name_gets_everything(cloud) -> None:
+    edge = await cloud.joined()
+    async with edge.connected():
+        await edge.register()
+        await cloud.pod("web")
+        await edge.until(lambda: "default/pod/web" in edge.stored)
+    replacement = await cloud.joined()
+    async with replacement.connected():
+        await replacement.until(lambda: {"default/pod/web", "null/node/edge-1"} <= replacement.stored.keys())
+
+
+async def test_an_edge_that_lost_its_store_gets_everything_again(cloud) -> None:
+    edge = await cloud.joined()
+    async with edge.connected():
+        await edge.register()
+        await cloud.pod("web")
+        await edge.until(lambda: "default/pod/web" in edge.stored)
+        edge.stored.clear()
+        assert content(await edge.ask("query", "null/podlist/edge-1")) == "OK"
+        await edge.until(lambda: {"default/pod/web", "null/node/edge-1"} <= edge.stored.keys())
+        assert "is forbidden" in content(await edge.ask("query", "null/podlist/edge-2"))
+
+
+async def test_status_changes_do_not_bring_pods_again_at_reconnection(cloud) -> None:
+    edge = await cloud.joined()
+    async with edge.connected():
+        await edge.register()
+        await cloud.pod("web")
+        await edge.until(lambda: "default/pod/web" in edge.stored)
+        await edge.ask("patch", "default/podpatch/web", json.dumps({"status": {"phase": "Running"}}))
+        await cloud.pod("mark")
+        await edge.until(lambda: "default/pod/mark" in edge.stored)
+    received = len(edge.received)
+    async with edge.connected():
+        await cloud.pod("later")
+        await edge.until(lambda: "default/pod/later" in edge.stored)
+        assert "default/pod/web" not in [one.resource for one in edge.received[received:]]
