@@ -125,7 +125,7 @@ async def test_what_a_mutation_gets_is_a_copy(open_store: OpenStore) -> None:
 
     async with open_store() as store:
         await store.mutate("pods", "d", "a", put(1))
-        with pytest.raises(ValueError, match="^$"):
+        with pytest.raises(ValueError, match=r"^$"):
             await store.mutate("pods", "d", "a", spoil)
         entry = store.get("pods", "d", "a")
         assert entry is not None

@@ -1,0 +1,163 @@
+"""Whatever a client sends costs one answer; the server goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+
+from kube import kubeconfig
+from viaduct.tls import client_context
+
+if TYPE_CHECKING:
+    from conftest import Server
+
+PODS = "/api/v1/namespaces/default/pods"
+MAPS = "/api/v1/namespaces/default/configmaps"
+GOOD = {"metadata": {"name": "cm"}, "data": {"a": "1"}}
+
+
+@pytest.fixture
+async def http(server: Server) -> AsyncIterator[httpx2.AsyncClient]:
+    async with server.client():
+        pass  # leaves the administrator's certificate and key beside the kubeconfig
+    found = kubeconfig.load(server.kubeconfig)
+    tls = client_context(ca=found.ca, certificate=server.folder / "admin.crt", key=server.folder / "admin.key")
+    async with httpx2.AsyncClient(base_url=found.server, verify=tls, timeout=20) as client:
+        yield client
+
+
+def status_of(answer: httpx2.Response, code: int) -> dict[str, Any]:
+    found = answer.json()
+    assert answer.status_code == code, found
+    assert (found["kind"], found["status"], found["code"]) == ("Status", "Failure", code)
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"\xff\xfe", "not valid JSON"),
+        (b'{"metadata": {"name": "\xff"}}', "not valid JSON"),
+        (b'{"metadata": {"name": "\\ud800"}}', "not valid JSON"),
+        (b"[" * 100_000, "nested"),
+        (b'{"a":' * 200 + b"1" + b"}" * 200, "nested"),
+        (b"null", "expected a JSON object"),
+        (b"[]", "expected a JSON object"),
+        (b'{"kind": "Pod"}', "does not match the expected one"),
+        (b'{"metadata": []}', "metadata: expected an object, got array"),
+        (b'{"data": {"a": 1}}', "data.a: expected string, got number"),
+        (b'{"metadata": {"name": "x", "namespace": "other"}}', "does not match the namespace sent on the request"),
+        (b'{"metadata": {"name": "x", "resourceVersion": "1"}}', "resourceVersion should not be set"),
+    ],
+)
+async def test_bodies_that_are_refused(http: httpx2.AsyncClient, body: bytes, message: str) -> None:
+    answer = await http.post(MAPS, content=body, headers={"Content-Type": "application/json"})
+    assert message in status_of(answer, 400)["message"]
+    assert (await http.post(MAPS, json=GOOD)).status_code == 201
+
+
+async def test_a_body_that_is_too_large(http: httpx2.AsyncClient) -> None:
+    huge = {"metadata": {"name": "cm"}, "data": {"a": "x" * (4 * 1024 * 1024)}}
+    assert status_of(await http.post(MAPS, json=huge), 413)["reason"] == "RequestEntityTooLarge"
+    large = {"metadata": {"name": "cm"}, "data": {"a": "x" * (2 * 1024 * 1024)}}
+    assert "Too long" in status_of(await http.post(MAPS, json=large), 422)["message"]
+    assert (await http.post(MAPS, json=GOOD)).status_code == 201
+
+
+async def test_media_types(http: httpx2.AsyncClient) -> None:
+    for media in ("application/yaml", "text/plain", "application/cbor"):
+        status_of(await http.post(MAPS, content=b"a: b", headers={"Content-Type": media}), 415)
+    await http.post(MAPS, json=GOOD)
+    for media in ("application/json", "application/apply-patch+yaml", "text/plain", ""):
+        status_of(await http.patch(f"{MAPS}/cm", content=b"{}", headers={"Content-Type": media}), 415)
+    status_of(await http.get(MAPS, headers={"Accept": "application/yaml"}), 406)
+
+
+@pytest.mark.parametrize(
+    ("media", "patch", "code"),
+    [
+        ("json", [{"op": "remove", "path": "/nope"}], 422),
+        ("json", [{"op": "fly", "path": "/data"}], 400),
+        ("json", {"op": "add"}, 400),
+        ("json", [{"op": "replace", "path": "", "value": 7}], 400),
+        ("json", [{"op": "replace", "path": "/metadata", "value": None}], 200),
+        ("merge", [], 400),
+        ("merge", {"data": 1}, 400),
+        ("merge", {"metadata": None}, 200),
+        ("merge", {"metadata": {"name": "other"}}, 400),
+        ("merge", {"metadata": {"labels": {"a b": "c"}}}, 422),
+        ("strategic-merge", {"data": {"$patch": "explode"}}, 400),
+        ("strategic-merge", {"metadata": {"resourceVersion": "1"}}, 409),
+    ],
+)
+async def test_patches(http: httpx2.AsyncClient, media: str, patch: object, code: int) -> None:
+    await http.post(MAPS, json=GOOD)
+    headers = {"Content-Type": f"application/{media}-patch+json"}
+    answer = await http.patch(f"{MAPS}/cm", content=json.dumps(patch).encode(), headers=headers)
+    assert answer.status_code == code, answer.text
+    present = (await http.get(f"{MAPS}/cm")).json()
+    assert present["metadata"]["name"] == "cm"
+    assert present["data"] == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "/nope", 404),
+        ("GET", "/api/v2/pods", 404),
+        ("GET", "/apis/apps/v1/deployments", 404),
+        ("GET", "/api/v1/namespaces/default/nodes", 404),
+        ("GET", "/api/v1/pods/web", 404),
+        ("GET", f"{PODS}/web", 404),
+        ("GET", f"{PODS}/web/nothing", 404),
+        ("POST", f"{PODS}/web/nothing", 404),
+        ("GET", f"{MAPS}/cm/status", 404),
+        ("PUT", PODS, 405),
+        ("POST", f"{PODS}/web", 405),
+        ("DELETE", "/api/v1/namespaces", 405),
+        ("DELETE", f"{PODS}/web/status", 405),
+        ("GET", f"{PODS}?limit=x", 400),
+        ("GET", f"{PODS}?continue=zzz", 400),
+        ("GET", f"{PODS}?continue=bnVsbA", 400),
+        ("GET", f"{PODS}?labelSelector=a+in+(", 400),
+        ("GET", f"{PODS}?fieldSelector=x", 400),
+        ("GET", f"{PODS}?watch=1&resourceVersion=x", 400),
+        ("GET", f"{PODS}?watch=1&resourceVersion=-5", 400),
+        ("GET", f"{PODS}?watch=1&timeoutSeconds=soon", 400),
+        ("GET", f"{PODS}?a=%ff", 400),
+        ("DELETE", f"{PODS}?labelSelector=!!", 400),
+    ],
+)
+async def test_requests_that_make_no_sense(http: httpx2.AsyncClient, method: str, path: str, code: int) -> None:
+    status_of(await http.request(method, path, json={} if method in ("PUT", "POST") else None), code)
+
+
+async def test_a_watch_from_another_life_is_told_to_list_again(http: httpx2.AsyncClient) -> None:
+    answer = await http.get(f"{PODS}?watch=1&resourceVersion=999999999")
+    event = json.loads(answer.text)
+    assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
+
+
+async def test_a_watch_ends_in_time_and_begins_with_what_is_there(http: httpx2.AsyncClient) -> None:
+    await http.post(MAPS, json=GOOD)
+    path = f"{MAPS}?watch=1&timeoutSeconds=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan"
+    events = [json.loads(line) for line in (await http.get(path)).text.splitlines()]
+    assert [event["type"] for event in events] == ["ADDED", "BOOKMARK"]
+    assert events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+async def test_without_a_certificate_only_health_and_version(server: Server) -> None:
+    found = kubeconfig.load(server.kubeconfig)
+    async with httpx2.AsyncClient(base_url=found.server, verify=client_context(ca=found.ca)) as client:
+        assert (await client.get("/healthz")).text == "ok"
+        assert (await client.get("/version")).json()["major"] == "1"
+        for path in ("/api", PODS, "/openapi/v3"):
+            assert status_of(await client.get(path), 401)["reason"] == "Unauthorized"
+        wrong = {"Authorization": "Bearer nonsense"}
+        status_of(await client.get(PODS, headers=wrong), 401)
