@@ -1,4 +1,4 @@
-"""The server's part of a TLS handshake, with a deadline, and with the courtesy of telling a refused client why."""
+"""TLS handshakes with a deadline, and with the courtesy of telling the other side why it is refused."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ async def accept_tls(stream: trio.SSLStream[trio.SocketStream], seconds: float) 
     except trio.TooSlowError:
         raise HandshakeFailed(f"no TLS handshake within {seconds:g} s") from None
     except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-        await _tell(stream)
+        await send_alert(stream)
         raise HandshakeFailed(_text(error)) from error
 
 
-async def _tell(stream: trio.SSLStream[trio.SocketStream]) -> None:
+async def send_alert(stream: trio.SSLStream[trio.SocketStream]) -> None:
     """Sends the alert that OpenSSL has prepared (trio leaves it unsent), and waits a moment until it is taken.
 
     Without it a node whose certificate has expired sees nothing but a cut connection.

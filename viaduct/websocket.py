@@ -19,7 +19,7 @@ from trio_websocket import ConnectionRejected, WebSocketConnection, WebSocketReq
 
 from beehive.supervise import fatal_cause
 from viaduct.causes import explain
-from viaduct.handshake import accept_tls
+from viaduct.handshake import HandshakeFailed, accept_tls, send_alert
 from viaduct.link import Limits, Link, LinkClosed, LinkError, Peer
 from viaduct.rejection import rejection_text
 from viaduct.tls import TlsContext
@@ -105,7 +105,7 @@ async def _open(
             tcp = await trio.open_tcp_stream(host, port)
             stream = trio.SSLStream(tcp, tls, server_hostname=host, https_compatible=True)
             wire = Wire(stream, write=limits.write, allowance=_HEADERS_LIMIT)
-            await stream.do_handshake()
+            await _greet(stream)
             connection = await _request_upgrade(_Opening(nursery, wire, scope), wire, target, headers, limits)
         wire.allowance = None
         return WebSocketLink(connection, wire, Peer(address=authority(host, port)), limits)
@@ -114,6 +114,14 @@ async def _open(
     finally:
         if wire is not None and wire.allowance is not None:
             wire.cut()
+
+
+async def _greet(stream: trio.SSLStream[trio.SocketStream]) -> None:
+    try:
+        await stream.do_handshake()
+    except trio.BrokenResourceError:
+        await send_alert(stream)  # so that the cloud's log tells why this node does not like it
+        raise
 
 
 async def _request_upgrade(
@@ -211,6 +219,8 @@ class _Server:
             return WebSocketLink(connection, wire, peer, self._limits)
         except trio.TooSlowError:
             log.info("connection from %s: no upgrade within %g s", address, self._limits.handshake)
+        except HandshakeFailed as error:
+            log.info("connection from %s: %s", address, error)
         except Exception as error:
             log.info("connection from %s ended in its handshake: %s", address, _root(error))
         return None

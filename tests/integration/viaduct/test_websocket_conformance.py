@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import random
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -55,6 +56,14 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True)
     else:
         head += struct.pack("!BQ", mask | 127, len(payload))
     return head + (b"\0\0\0\0" if masked else b"") + payload
+
+
+def upgraded(request: bytes) -> bytes:
+    """The answer 101 to a request."""
+    key = next(line.split(b": ")[1] for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())  # noqa: S324
+    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    return head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
 
 
 class Raw:
@@ -169,10 +178,7 @@ async def test_our_request_is_what_a_real_edge_sends(cluster: Any) -> None:
         seen.append(await raw.until(b"\r\n\r\n"))
         protocols.append(raw.stream.selected_alpn_protocol())
         assert raw.buffer == b"", "bytes before the 101 make gorilla cut the connection"
-        key = next(line.split(b": ")[1] for line in seen[0].split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
-        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())  # noqa: S324
-        await raw.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
-        await raw.send(b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + frame(TEXT, KEEPALIVE, masked=False))
+        await raw.send(upgraded(seen[0]) + frame(TEXT, KEEPALIVE, masked=False))
         opcode, payload = await raw.frame()
         assert (opcode, msgspec.json.decode(payload)) == (TEXT, msgspec.json.decode(KEEPALIVE))
         assert (await raw.frame())[0] == CLOSE
@@ -360,6 +366,52 @@ async def test_a_half_open_connection_is_found(cloud: Any, edge: Edge) -> None:
         assert (await raw.frame())[0] == PING  # and never a pong
         await handler.until(lambda: bool(handler.reasons))
     assert "nothing heard for 0.6 s, not even the answer to a ping" in handler.reasons[0]
+
+
+async def test_a_cloud_that_hangs_is_found(cluster: Any) -> None:
+    [listener] = await open_listeners("127.0.0.1", 0, purpose="a test")
+
+    async def cloud(tcp: trio.SocketStream) -> None:
+        raw = Raw(trio.SSLStream(tcp, cluster.server_tls(), server_side=True, https_compatible=True))
+        await raw.send(upgraded(await raw.until(b"\r\n\r\n")))
+        assert (await raw.frame())[0] == PING
+        await raw.rest()
+        await raw.stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, cloud, [listener])
+        address = f"wss://127.0.0.1:{port_of([listener])}/p/edge-1/events"
+        tls, limits = cluster.client_tls(), Limits(silence=0.6)
+        async with websocket.connect(address, tls=tls, node="edge-1", project="p", limits=limits) as link:
+            with pytest.raises(LinkClosed, match="not even the answer to a ping"):
+                await link.receive()
+        nursery.cancel_scope.cancel()
+
+
+async def test_random_bytes_end_nothing_but_their_own_link(cloud: Any, edge: Edge) -> None:
+    handler = Collector()
+    dice = random.Random(20260101)
+
+    async def attack(port: int) -> None:
+        async with edge(port) as bad:
+            whole = frame(TEXT, KEEPALIVE)
+            data = bytearray(dice.randbytes(dice.randrange(1, 400)) if dice.random() < 0.5 else whole * 3)
+            for _ in range(3):
+                data[dice.randrange(len(data))] = dice.randrange(256)
+            try:
+                await bad.send(bytes(data))
+                await bad.stream.transport_stream.send_eof()
+                await bad.rest()
+            except trio.BrokenResourceError:
+                pass
+
+    async with cloud(handler) as port, edge(port) as good:
+        async with trio.open_nursery() as nursery:
+            for _ in range(40):
+                nursery.start_soon(attack, port)
+        before = len(handler.messages)
+        await good.send(frame(TEXT, KEEPALIVE))
+        await handler.until(lambda: len(handler.messages) > before)
 
 
 async def test_a_peer_that_answers_pings_is_kept_and_one_that_sends_is_not_asked(cloud: Any, edge: Edge) -> None:

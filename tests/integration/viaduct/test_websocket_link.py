@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from beehive.message import build
 from beehive.supervise import Fatal, fatal_cause
@@ -220,9 +221,12 @@ async def test_a_server_that_speaks_no_tls(cluster: Any) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_another_cluster(cluster: Any, other_cluster: Any, cloud: Any) -> None:
-    async with cloud(echo) as port:
-        assert "not signed by the CA that this node trusts" in await refuse(port, other_cluster.client_tls())
+async def test_another_cluster(cluster: Any, other_cluster: Any, cloud: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        async with cloud(echo) as port:
+            assert "not signed by the CA that this node trusts" in await refuse(port, other_cluster.client_tls())
+            await trio.testing.wait_all_tasks_blocked(0.1)
+    assert "unknown ca" in caplog.text  # the cloud's operator sees it too
 
 
 async def test_a_node_of_another_cluster(cluster: Any, other_cluster: Any, cloud: Any) -> None:
