@@ -1,6 +1,6 @@
-"""Label and field selectors, as in ``kubectl get -l`` and ``--field-selector``.
+"""Label selectors, as in ``kubectl get -l`` and in objects; field selectors can be had from here, too.
 
-Source of the grammar: Kubernetes 1.32: apimachinery/pkg/labels/selector.go, pkg/fields/selector.go.
+Source of the grammar: Kubernetes 1.32: apimachinery/pkg/labels/selector.go.
 """
 
 from __future__ import annotations
@@ -10,7 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from kube.field_selectors import FieldSelector, field_value, parse_fields
 from kube.objects import Object, labels
+from kube.selector_errors import SelectorError
+
+__all__ = [
+    "FieldSelector",
+    "LabelSelector",
+    "Requirement",
+    "SelectorError",
+    "check_key",
+    "field_value",
+    "from_object",
+    "parse_fields",
+    "parse_labels",
+    "valid_label_value",
+]
 
 Operator = Literal["=", "!=", "in", "notin", "exists", "!", "gt", "lt"]
 
@@ -19,10 +34,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _PREFIX: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _VALUE: Final = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _EXPRESSIONS: Final[dict[str, Operator]] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
-
-
-class SelectorError(ValueError):
-    """A selector that cannot be read; the text is what the API server answers with code 400."""
 
 
 @dataclass(frozen=True)
@@ -233,72 +244,3 @@ def _expression(entry: object) -> Requirement:
         )
         raise SelectorError(f"values: Invalid value: []: {detail}")
     return Requirement(str(fields.get("key")), operator, values)
-
-
-@dataclass(frozen=True)
-class FieldSelector:
-    """Conditions on fields by their path: (path, value, equal)."""
-
-    terms: tuple[tuple[str, str, bool], ...] = ()
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """The fields it looks at, so that a server may refuse what it does not support."""
-        return frozenset(key for key, _, _ in self.terms)
-
-    def matches(self, obj: Object) -> bool:
-        """Whether an object satisfies it; an absent field counts as "" (as false where the field is a boolean)."""
-        return all((field_value(obj, key) == value) is equal for key, value, equal in self.terms)
-
-    def required(self, key: str) -> str | None:
-        """The one value that ``key`` must have, if it must have one."""
-        return next((value for found, value, equal in self.terms if found == key and equal), None)
-
-    def __str__(self) -> str:
-        return ",".join(f"{key}{'=' if equal else '!='}{_escape(value)}" for key, value, equal in self.terms)
-
-    def __bool__(self) -> bool:
-        return bool(self.terms)
-
-
-_BOOLEANS: Final = ("spec.unschedulable", "spec.hostNetwork")
-
-
-def field_value(obj: Object, path: str) -> str:
-    """The value of a field as field selectors compare it."""
-    value: Any = obj
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "false" if path in _BOOLEANS else ""
-    return value if isinstance(value, str) else str(value)
-
-
-def parse_fields(text: str) -> FieldSelector:
-    """Reads ``metadata.name=web,spec.nodeName!=edge-1``; backslash escapes ``\\``, ``,`` and ``=``.
-
-    Raises SelectorError.
-    """
-    return FieldSelector(tuple(_field_term(term) for term in _split_terms(text) if term))
-
-
-def _split_terms(text: str) -> list[str]:
-    return re.findall(r"(?:\\.|[^,\\])+", text, re.DOTALL)
-
-
-def _field_term(term: str) -> tuple[str, str, bool]:
-    key, operator, value = next(
-        (parts for parts in (term.partition(sign) for sign in ("!=", "==", "=")) if parts[1]), ("", "", "")
-    )
-    if not operator or not key:
-        raise SelectorError(f"invalid selector: '{term}'; can't understand '{term}'")
-    first = term.find("=")
-    if operator != "=" and first < len(key):
-        key, operator, value = term.partition("=")
-    return key, re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL), operator != "!="
-
-
-def _escape(value: str) -> str:
-    return re.sub(r"([\\,=])", r"\\\1", value)
