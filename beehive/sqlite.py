@@ -7,6 +7,7 @@ WAL with ``synchronous=FULL``: what ``write`` returned from survives SIGKILL and
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -83,7 +84,19 @@ class Database:
             self._move_aside(str(first))
             self._connect()
 
+    def _make_private(self) -> None:
+        """Secrets are in it. SQLite gives its -wal and -shm files the mode of the database."""
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            for suffix in _SUFFIXES:
+                file = self.path.with_name(self.path.name + suffix)
+                if file.exists() and file.stat().st_mode & 0o077:
+                    file.chmod(0o600)
+        except OSError as error:
+            raise StoreError(f"cannot open the database {self.path}: {error.strerror}") from error
+
     def _connect(self) -> None:
+        self._make_private()
         self.peewee.init(
             str(self.path),
             pragmas={

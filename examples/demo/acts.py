@@ -84,7 +84,7 @@ class Demo:
         kubectl = f"kubectl --kubeconfig {shown(self.cloud.kubeconfig)}"
         self.story.plain(f"  the page     {self.url}")
         self.story.plain(f"  the cluster  {kubectl} get nodes,pods -o wide")
-        self.story.plain(f"  change it    {kubectl} edit configmap hello     (the page follows within a minute)")
+        self.story.plain(f"  change it    {kubectl} edit configmap hello     (the page follows at once)")
         self.story.plain(f"  the logs     {shown(self.cloud.log)}  {shown(self.edge.log)}")
         self.story.plain("  Ctrl-C stops everything and cleans up")
         while True:

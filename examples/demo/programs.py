@@ -16,7 +16,7 @@ import yaml
 from story import Expected
 
 from edgecore.edged.runtime.select import open_engine
-from keadm import daemon, processes
+from keadm import background, daemon, processes
 from keadm.layout import Layout
 
 NODE = "demo-edge"
@@ -93,24 +93,12 @@ class Cloud:
         self.config.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
 
     async def start(self) -> None:
-        """Returns when its hub listens. Raises Expected."""
-        with self.log.open("ab") as log:
-            self.process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", "cloudcore", "--config", str(self.config), "--standalone"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        with trio.move_on_after(40):
-            while self.process.poll() is None:
-                if self.kubeconfig.exists() and all(
-                    [await listening(port) for port in (self.ports.api, self.ports.certificates, self.ports.hub)]
-                ):
-                    return
-                await trio.sleep(0.1)
-        state = "does not listen after 40 s" if self.process.poll() is None else f"ended with code {self.process.returncode}"
-        raise Expected(f"cloudcore to start; it {state}", self.log)
+        """Returns when it is ready. Raises Expected."""
+        command = [sys.executable, "-m", "cloudcore", "--config", str(self.config), "--standalone"]
+        try:
+            self.process = await background.start(command, self.log, limit=40)
+        except background.NotStarted as error:
+            raise Expected(f"cloudcore to start; it {error}") from error
 
     async def stop(self) -> None:
         """Also one that an earlier, killed demo left behind."""
@@ -118,16 +106,6 @@ class Cloud:
         if self.process is not None:
             await self.process.wait()
             self.process = None
-
-
-async def listening(port: int) -> bool:
-    with trio.move_on_after(1):
-        try:
-            await (await trio.open_tcp_stream(HERE, port)).aclose()
-        except OSError:
-            return False
-        return True
-    return False
 
 
 class Edge:
@@ -138,15 +116,10 @@ class Edge:
         self.log = self.layout.log
 
     async def token(self, cloud: Cloud) -> str:
-        """The first start of a cloud makes the token a moment after it listens."""
-        said: list[str] = []
-        with trio.move_on_after(20):
-            while True:
-                code, said = await keadm("gettoken", "--kube-config", str(cloud.kubeconfig))
-                if code == 0:
-                    return said[-1]
-                await trio.sleep(0.3)
-        raise Expected(f"`keadm gettoken` to print a token; it says: {' '.join(said)}", cloud.log)
+        code, said = await keadm("gettoken", "--kube-config", str(cloud.kubeconfig))
+        if code != 0:
+            raise Expected(f"`keadm gettoken` to print a token; it says: {' '.join(said)}", cloud.log)
+        return said[-1]
 
     async def join(self, token: str, runtime: str) -> list[str]:
         """What keadm printed. Raises Expected."""
@@ -155,7 +128,7 @@ class Edge:
             *("--edgenode-name", NODE, "--token", token, "--runtime", runtime, "--prefix", str(self.layout.prefix)),
         )
         if code != 0:
-            raise Expected("`keadm join` to succeed; it says:\n" + "\n".join(said), self.log if self.log.exists() else None)
+            raise Expected("`keadm join` to succeed; it says:\n" + "\n".join(said))
         return said
 
     async def start(self) -> None:

@@ -197,3 +197,13 @@ def test_files_are_replaced_whole_and_private(tmp_path: Path) -> None:
         write_atomically(path, "text")  # type: ignore[arg-type]
     assert path.read_bytes() == b"two"
     assert [entry.name for entry in path.parent.iterdir()] == ["key.pem"]
+
+
+async def test_a_database_is_for_its_owner_only(tmp_path: Path) -> None:
+    """Secrets are in it; also one that another program left open to all is closed."""
+    path = tmp_path / "a.db"
+    path.touch(mode=0o644)
+    async with opened(path) as database:
+        await database.write(lambda: put(database, "a"))
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert modes == {"a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
