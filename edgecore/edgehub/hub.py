@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,6 +25,9 @@ _SETTLED: Final = 10.0
 
 _REMIND: Final = 600.0
 """Seconds after which the same cause is said again."""
+
+_TIMES: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*")
+"""A cause that names the time is not another cause a second later."""
 
 EXPECTED: Final = (NotReady, LinkError, TlsError)
 
@@ -49,7 +53,8 @@ class Causes:
     def note(self, text: str, delay: float) -> None:
         """Logs ``text`` unless it was said already."""
         now = trio.current_time()
-        if text != self._text or now - self._at > _REMIND:
+        same = _TIMES.sub("", text) == _TIMES.sub("", self._text)
+        if not same or now - self._at > _REMIND:
             log.warning("no link to the cloud: %s. The node works on without it; next attempt in %.0f s", text, delay)
             self._text, self._at = text, now
 

@@ -67,6 +67,11 @@ class MetaManager:
             await self._refill.survey(engine)
 
     @property
+    def refilling(self) -> bool:
+        """Whether the store is new and the cloud was not asked yet for what should be in it."""
+        return self._refill.needed
+
+    @property
     def connected(self) -> bool:
         return self._outbox.connected
 

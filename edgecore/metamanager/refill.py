@@ -45,6 +45,7 @@ class Refill:
         self._node = node
         self._recover = recover
         self._lost: set[PodIdentity] = set()
+        self._begun = trio.Event()
         self._surveyed = trio.Event()
         self._linked = trio.Event()
         self.needed = False
@@ -67,9 +68,11 @@ class Refill:
             return True
 
         self.needed = await self._store.database.write(look)
+        self._begun.set()
 
     async def survey(self, engine: Engine) -> None:
         """Remembers which pods run here. Returns at once unless the store is new."""
+        await self._begun.wait()
         delays = Backoff(first=1.0, limit=10.0)
         while self.needed and not self._surveyed.is_set():
             try:
@@ -106,10 +109,10 @@ class Refill:
                 await trio.sleep(delays.next())
 
     async def _fill(self) -> None:
-        await self._ask_for_everything()
         await self._surveyed.wait()
         for identity in sorted(self._lost, key=lambda pod: (pod.namespace, pod.name)):
             await self._recover_one(identity)
+        await self._ask_for_everything()
         await self._store.database.write(lambda: self._store.set_state(FILLED, "yes"))
         self.needed = False
         log.info("the local store is filled from the cloud")

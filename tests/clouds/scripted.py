@@ -15,8 +15,9 @@ import trio
 
 from beehive.message import Message, Operation, build, content_text, respond
 from edgecore.config import EdgeCore
-from viaduct import tls
+from viaduct import tls, token
 from viaduct.certificates import Authority, key_pem
+from viaduct.http_server import read_body, serve_http
 from viaduct.link import Link, LinkClosed
 from viaduct.listen import open_listeners, port_of
 from viaduct.websocket import serve
@@ -54,6 +55,7 @@ class ScriptedCloud:
         self.folder = folder
         self.authority = authority or Authority.create()
         self.received: list[Message] = []
+        self.enrolments: list[str] = []
         self.podlists: list[Message] = []
         self.acks: list[str] = []
         self.errors: list[Message] = []
@@ -98,6 +100,49 @@ class ScriptedCloud:
             finally:
                 nursery.cancel_scope.cancel()
 
+    @asynccontextmanager
+    async def certificate_server(self) -> AsyncIterator[str]:
+        """Port 10002 of a cloudcore; yields its address."""
+        listeners = await open_listeners("127.0.0.1", 0, purpose="scripted certificates")
+        context = tls.server_context(
+            certificate=self.folder / "cloud.crt",
+            key=self.folder / "cloud.key",
+            client_ca=self.folder / "ca.crt",
+            client_certificates="optional",
+        )
+        async with trio.open_nursery() as nursery:
+
+            async def listen(task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+                await serve_http(self._issue, listeners, tls=context, task_status=task_status)
+
+            await nursery.start(listen)
+            try:
+                yield f"https://127.0.0.1:{port_of(listeners)}"
+            finally:
+                nursery.cancel_scope.cancel()
+
+    async def _issue(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        body = await read_body(receive, 100_000)
+        headers = {key.decode().lower(): value.decode() for key, value in scope["headers"]}
+        status, answer = 200, self.authority.certificate_der
+        if scope["path"] == "/edge.crt":
+            self.enrolments.append(headers.get("authorization", ""))
+            try:
+                if not headers.get("authorization"):
+                    assert scope["state"]["peer"] is not None
+                else:
+                    token.verify(token.bearer(headers["authorization"]), self.authority.key_der)
+                answer = self.authority.sign_request(body, node=headers["nodename"], days=365)
+            except token.TokenError as error:
+                status, answer = 401, str(error).encode()
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": answer})
+
+    def token(self, seconds: float = 3600) -> str:
+        return token.mint(self.authority.key_der, self.authority.fingerprint, seconds)
+
     async def _handle(self, link: Link) -> None:
         self.link = link
         self.connections += 1
@@ -120,12 +165,16 @@ class ScriptedCloud:
         elif message.is_response() and message.parent_id:
             self.acks.append(message.parent_id)
         elif "/podlist/" in message.resource:
-            self.podlists.append(message)  # a real cloudcore drops it
+            await self.take_podlist(message)
         else:
             self.received.append(message)
             if (answer := self.answer(message)) is not None:
                 await link.send(answer)
         self._changed()
+
+    async def take_podlist(self, question: Message) -> None:
+        """A real cloudcore drops it."""
+        self.podlists.append(question)
 
     def usual_answer(self, request: Message) -> Message | None:
         """What KubeEdge's cloudcore would say."""

@@ -16,6 +16,7 @@ from cloudcore.app import Running, client_context, serve
 from cloudcore.config import CloudCoreConfig
 from kube import kubeconfig
 from kube.client import Client
+from kube.kubeconfig import Connection
 from kube.objects import Object
 from kube.resources import CONFIG_MAPS, PODS, SECRETS
 
@@ -79,7 +80,8 @@ def config_for(folder: Path, *, websocket: int = 0, https: int = 0) -> CloudCore
 async def running_cloud(config: CloudCoreConfig, folder: Path) -> AsyncIterator[Cloud]:
     async with trio.open_nursery() as nursery:
         running: Running = await nursery.start(partial(serve, config))
-        connection = kubeconfig.load(Path(config.standalone.kube_config))
+        master = config.kube_api_config.master
+        connection = Connection(server=master) if master else kubeconfig.load(Path(config.standalone.kube_config))
         async with Client.of(connection, tls=client_context(connection)) as client:
             yield Cloud(folder, running, client)
         nursery.cancel_scope.cancel()

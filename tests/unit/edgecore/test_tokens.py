@@ -12,9 +12,7 @@ BOUND = {"kind": "Pod", "apiVersion": "v1", "name": "nginx", "uid": "u1"}
 def test_the_key_is_kubeedges() -> None:
     request = {"spec": {"audiences": ["https://a"], "expirationSeconds": 3607, "boundObjectRef": BOUND}}
     key = tokens.key("ns1", "default", request)
-    expected = (
-        '"default"/"ns1"/[]string{"https://a"}/3607/v1.BoundObjectReference{Kind:"Pod", APIVersion:"v1", Name:"nginx", UID:"u1"}'
-    )
+    bound = 'v1.BoundObjectReference{Kind:"Pod", APIVersion:"v1", Name:"nginx", UID:"u1"}'
     assert key == f'"default"/"ns1"/[]string{{"https://a"}}/3607/{bound}'
     assert tokens.belongs_to(key, "u1")
     assert not tokens.belongs_to(key, "u")
