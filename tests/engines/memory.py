@@ -154,7 +154,7 @@ class MemoryEngine:
                 record.info = replace(record.info, ready=True)
                 return record.info
         number = next(self._numbers)
-        address = "192.0.2.1" if spec.host_network else f"10.88.0.{number % 250 + 2}"
+        address = "" if spec.host_network else f"10.88.0.{number % 250 + 2}"
         info = SandboxInfo(f"{number:064x}", spec.pod, True, spec.attempt, address, spec.host_network, self.now())
         self._sandboxes[info.id] = _Sandbox(info, spec, number)
         return info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -47,6 +48,7 @@ class DockerClient:
         if self._api is None:
             from docker import APIClient
 
+            _knock(self.endpoint)
             self._api = APIClient(base_url=self.endpoint, version="auto", timeout=int(SLOW))
         return self._api
 
@@ -75,6 +77,15 @@ class DockerClient:
         if self._api is not None:
             self._api.close()
             self._api = None
+
+
+def _knock(endpoint: str) -> None:
+    """Raises the plain OSError when nobody listens: the SDK would wrap it four times and leave its socket open."""
+    if not endpoint.startswith("unix://"):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(QUICK)
+        probe.connect(endpoint.removeprefix("unix://"))
 
 
 def translate(what: str, error: Exception, endpoint: str) -> EngineError:

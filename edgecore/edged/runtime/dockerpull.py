@@ -108,7 +108,7 @@ def explain(image: str, name: ImageName, text: str) -> ImagePullFailed:
             )
     if "manifest unknown" in text or "not found" in text:
         return ImagePullFailed(f"image {image}: {name.registry} has no {name.path} with tag {name.digest or name.tag} ({text})")
-    if "denied" in text or "unauthorized" in text or "authentication required" in text:
+    if any(sign in text for sign in ("denied", "unauthorized", "authentication required", "no basic auth credentials")):
         return ImagePullFailed(
             f"image {image}: {name.registry} does not let us pull it: it does not exist, or imagePullSecrets are missing or "
             f"wrong ({text})"

@@ -4,7 +4,7 @@ It isolates nothing: a container sees the machine's files, network and processes
 pod names another. What it does give: a parent that outlives edgecore, process groups, logs, exit codes, restarts.
 
 - Images do not exist: any name counts as present, and the container's ``command`` names a program of this machine.
-- The network is the node's. A host port is the container's port; there is no mapping.
+- The network is the node's, and so is a pod's address. A host port is the container's port; there is no mapping.
 - Mounts cannot be mounted without privileges. ``mountPath: /www`` becomes a link at ``<root>/www``, where ``<root>`` is the
   container's own directory: its working directory (with ``workingDir`` below it) and ``EDGECORE_ROOT`` in its
   environment. A command that says ``www`` instead of ``/www`` works here and on docker. Read-only mounts are not enforced.
@@ -170,7 +170,8 @@ class ProcessEngine:
             known = self._state.sandbox(key)
             if known is not None and not known.stopped and known.boot == self._state.boot:
                 return known
-            record = SandboxRecord(pod, spec.attempt, known.created_at if known else time.time(), self._state.boot)
+            created = known.created_at if known else time.time()
+            record = SandboxRecord(pod, spec.attempt, created, self._state.boot, host_network=spec.host_network)
             self._state.write_sandbox(key, record)
             return record
 
@@ -241,6 +242,9 @@ class ProcessEngine:
         cwd.mkdir(parents=True, exist_ok=True)
         if uid >= 0:
             directory.chmod(0o711)
+            with suppress(PermissionError):  # without root the start says that the user cannot be changed
+                os.chown(root, uid, gid)
+                os.chown(cwd, uid, gid)
         record = ContainerRecord(
             pod=Pod(spec.pod.namespace, spec.pod.name, spec.pod.uid),
             sandbox=sandbox,

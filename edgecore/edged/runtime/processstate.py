@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -88,6 +89,7 @@ class SandboxRecord(msgspec.Struct):
     created_at: float
     boot: str
     stopped: bool = False
+    host_network: bool = False
 
 
 class StateFolder:
@@ -141,7 +143,8 @@ class StateFolder:
 
     def sandbox_info(self, key: str, record: SandboxRecord) -> SandboxInfo:
         ready = not record.stopped and record.boot == self.boot
-        return SandboxInfo(key, record.pod.identity(), ready, record.attempt, "", True, record.created_at)
+        address = "" if record.host_network else node_address()
+        return SandboxInfo(key, record.pod.identity(), ready, record.attempt, address, record.host_network, record.created_at)
 
     def container_info(self, key: str, record: ContainerRecord) -> ContainerInfo:
         started, ended = self.started(key), self.ended(key)
@@ -238,3 +241,13 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def node_address() -> str:
+    """The address that this machine sends from by default; without a network 127.0.0.1. No packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])

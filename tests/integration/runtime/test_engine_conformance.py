@@ -139,6 +139,17 @@ async def test_making_a_sandbox_twice_is_making_it_once(bench: Bench) -> None:
     assert found.pod == pod
 
 
+@pytest.mark.parametrize("host_network", [False, True])
+async def test_a_pod_has_an_address_of_its_own_or_the_hosts(bench: Bench, host_network: bool) -> None:
+    pod = bench.pod()
+    made = await bench.engine.create_sandbox(SandboxSpec(pod, host_network=host_network))
+    found = await bench.engine.pod(pod.uid)
+    assert found is not None
+    assert found.sandboxes[0] == made
+    assert made.host_network is host_network
+    assert (made.ip == "") is host_network  # the node knows its own address
+
+
 async def test_a_container_goes_from_created_to_exited(bench: Bench) -> None:
     pod = bench.pod()
     sandbox = await bench.engine.create_sandbox(SandboxSpec(pod))
