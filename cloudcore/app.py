@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from cloudcore.cloudhub import identity
 from cloudcore.cloudhub.certificate_server import CertificateServer
 from cloudcore.cloudhub.hub import CloudHub
 from cloudcore.cloudhub.identity import Identity
-from cloudcore.config import CloudCoreConfig
+from cloudcore.config import CloudCoreConfig, Listener
 from cloudcore.edgecontroller.downstream import Downstream
 from cloudcore.edgecontroller.request import World
 from cloudcore.edgecontroller.upstream import Upstream
@@ -28,6 +28,7 @@ from kube import kubeconfig
 from kube.client import Client
 from kube.kubeconfig import Connection, KubeconfigError
 from kube.status import ApiError
+from kube.transport import Limits as ClientLimits
 from viaduct import tls, websocket
 from viaduct.http_server import serve_http
 from viaduct.link import Limits
@@ -36,6 +37,8 @@ from viaduct.tls import TlsContext, TlsError
 
 log = logging.getLogger(__name__)
 
+CONNECTIONS: Final = 256
+"""To the Kubernetes API, at once."""
 REACH: Final = 20.0
 """Seconds in which the Kubernetes API must answer once at the start."""
 
@@ -57,9 +60,9 @@ async def serve(config: CloudCoreConfig, *, task_status: trio.TaskStatus[Running
     hub = config.modules.cloud_hub
     for notice in configuration.notices(config):
         log.warning(notice)
-    edges = await open_listeners(hub.websocket.address, hub.websocket.port, purpose="edges (modules.cloudHub.websocket)")
-    joins = await open_listeners(hub.https.address, hub.https.port, purpose="joining (modules.cloudHub.https)")
-    async with trio.open_nursery() as nursery:
+    async with AsyncExitStack() as doors, trio.open_nursery() as nursery:
+        edges = await _open(doors, hub.websocket, "edges (modules.cloudHub.websocket)")
+        joins = await _open(doors, hub.https, "joining (modules.cloudHub.https)")
         if config.standalone.enable:
             await _start_embedded_api(nursery, config)
         connection = _connection(config)
@@ -67,6 +70,14 @@ async def serve(config: CloudCoreConfig, *, task_status: trio.TaskStatus[Running
             who = await _identify(config, client)
             running = Running(port_of(edges), port_of(joins), _kubeconfig_path(config))
             await _Cloud(config, client, connection, who).run(edges, joins, running, task_status)
+
+
+async def _open(doors: AsyncExitStack, where: Listener, purpose: str) -> list[trio.SocketListener]:
+    """Before anything else, so that a port in use is known at once; ``doors`` closes them. Raises Fatal."""
+    listeners = await open_listeners(where.address, where.port, purpose=purpose)
+    for listener in listeners:
+        doors.push_async_callback(listener.aclose)
+    return listeners
 
 
 class _Cloud:
@@ -159,7 +170,7 @@ def _connection(config: CloudCoreConfig) -> Connection:
 @asynccontextmanager
 async def _reached(connection: Connection) -> AsyncIterator[Client]:
     """A client whose API has answered. Raises Fatal when it does not."""
-    async with Client.of(connection, tls=client_context(connection), user_agent="cloudcore") as client:
+    async with kube_client(connection) as client:
         try:
             with trio.fail_after(REACH):
                 await client.request("GET", "/version")
@@ -168,6 +179,21 @@ async def _reached(connection: Connection) -> AsyncIterator[Client]:
         except ApiError as error:
             raise Fatal(f"the Kubernetes API at {connection.server} cannot be used: {error}") from error
         yield client
+
+
+def kube_client(connection: Connection) -> Client:
+    """One pool of connections for all nodes: wide enough that those which wait for a slow answer do not starve the others.
+
+    Raises Fatal.
+    """
+    return Client(
+        connection.server,
+        tls=client_context(connection),
+        token=connection.bearer,
+        user_agent="cloudcore",
+        server_name=connection.server_name,
+        limits=ClientLimits(connections=CONNECTIONS),
+    )
 
 
 def client_context(connection: Connection) -> TlsContext | None:

@@ -1,4 +1,4 @@
-"""What a node asks for: ConfigMaps, Secrets, tokens, volumes (protocol messages U14..U16)."""
+"""What a node asks for: ConfigMaps, Secrets, tokens, volumes, signed certificates (protocol messages U14..U17)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ from kube.resources import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, Resource
 PERSISTENT_VOLUMES: Final = Resource("", "v1", "PersistentVolume", "persistentvolumes", "persistentvolume", False)
 CLAIMS: Final = Resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim", True)
 ATTACHMENTS: Final = Resource("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", "volumeattachment", False)
+
+SERVING: Final = "kubernetes.io/kubelet-serving"
+SIGNING_REQUESTS: Final = Resource(
+    "certificates.k8s.io",
+    "v1",
+    "CertificateSigningRequest",
+    "certificatesigningrequests",
+    "certificatesigningrequest",
+    False,
+)
 
 
 async def referenced(world: World, request: Request) -> Object:
@@ -64,6 +74,21 @@ async def attachment(world: World, request: Request) -> Object:
     if objects.spec(found).get("nodeName") != request.node:
         raise ownership.refuse(request.node, ATTACHMENTS, request.path.name, "may only access attachments to itself")
     return {"kind": ATTACHMENTS.kind, "apiVersion": ATTACHMENTS.api_version} | found
+
+
+async def create_signing_request(world: World, request: Request) -> Object:
+    """U17: a serving certificate for the node. The API sees cloudcore as the requester, so no other signer is let through."""
+    wanted = request.object()
+    request.named(wanted)
+    if objects.spec(wanted).get("signerName") != SERVING:
+        raise ownership.refuse(request.node, SIGNING_REQUESTS, request.path.name, f"may only ask the signer {SERVING}")
+    body = {"kind": SIGNING_REQUESTS.kind, "apiVersion": SIGNING_REQUESTS.api_version} | wanted
+    return await world.client.create(SIGNING_REQUESTS, body)
+
+
+async def signing_request(world: World, request: Request) -> Object:
+    """U17: whether it was signed. Kubernetes lets every node read all of them."""
+    return await world.client.get(SIGNING_REQUESTS, request.path.name)
 
 
 def _claims(world: World, node: str) -> set[tuple[str, str]]:

@@ -67,7 +67,12 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("persistentvolume", Operation.QUERY): Rule(queries.volume, Style.BARE),
     ("persistentvolumeclaim", Operation.QUERY): Rule(queries.claim, Style.BARE),
     ("volumeattachment", Operation.QUERY): Rule(queries.attachment, Style.BARE),
+    ("certificatesigningrequest", Operation.INSERT): Rule(queries.create_signing_request, Style.OBJECT_RESP),
+    ("certificatesigningrequest", Operation.QUERY): Rule(queries.signing_request, Style.BARE),
 }
+
+_ASKING: Final = frozenset({"meta", "dynamiccontroller"})
+"""Groups whose senders wait for an answer; device reports (twin) and task reports (hub) must not be answered wrongly."""
 
 _NAMELESS: Final = frozenset({"podstatus"})
 
@@ -88,6 +93,9 @@ class Upstream:
         try:
             path = resource.parse(message.resource)
         except resource.MalformedResource as error:
+            if message.route.group not in _ASKING:
+                log.debug("node %s: nobody takes %s %s", node, message.operation, message.resource)
+                return None
             return answers.bare_failure(message, bad_request(str(error)))
         rule = RULES.get((path.type, message.operation)) or RULES.get((path.type, ANY_OPERATION))
         if rule is None or not (path.name or path.type in _NAMELESS):
@@ -101,7 +109,7 @@ class Upstream:
     def _unknown(self, node: str, message: Message) -> Message | None:
         log.debug("node %s: no handler for %s %s", node, message.operation, message.resource)
         why = f"this cloudcore does not serve {message.operation} {message.resource}"
-        return answers.bare_failure(message, bad_request(why)) if message.operation == Operation.QUERY else None
+        return answers.bare_failure(message, bad_request(why)) if message.route.group in _ASKING else None
 
     async def _answer(self, rule: Rule, request: Request) -> Message | None:
         try:

@@ -1,0 +1,186 @@
+"""A Kubernetes API that is slow, fails, or lacks the records: others do not suffer, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+from clouds.meddled import MeddledApi, meddled_api
+from clouds.standalone import Cloud, config_for, running_cloud
+
+from kube.resources import OBJECT_SYNCS, PODS
+
+
+def content(message):
+    return json.loads(bytes(message.content))
+
+
+def weak_config(api: MeddledApi, folder: Path):
+    config = config_for(folder)
+    config.standalone.enable = False
+    config.kube_api_config.master = api.url
+    return config
+
+
+@pytest.fixture
+async def api(tmp_path) -> AsyncIterator[MeddledApi]:
+    async with meddled_api(tmp_path) as api:
+        yield api
+
+
+@pytest.fixture
+async def cloud(api, tmp_path) -> AsyncIterator[Cloud]:
+    async with running_cloud(weak_config(api, tmp_path), tmp_path) as cloud:
+        yield cloud
+
+
+async def test_a_call_that_hangs_holds_up_neither_its_own_node_nor_another(api, cloud) -> None:
+    first, second = await cloud.joined("edge-1"), await cloud.joined("edge-2")
+    async with first.connected(), second.connected():
+        await first.register()
+        await second.register()
+
+        async def hang(method: str, path: str) -> int:
+            if path.endswith("/pods/stuck/status"):
+                await trio.sleep_forever()
+            return 0
+
+        await cloud.pod("stuck")
+        await first.until(lambda: "default/pod/stuck" in first.stored)
+        api.meddle = hang
+        await first.send("patch", "default/podpatch/stuck", '{"status":{"phase":"Running"}}')
+        assert content(await first.ask("query", "null/node/edge-1"))["kind"] == "Node"
+        assert content(await second.ask("query", "null/node/edge-2"))["kind"] == "Node"
+        await cloud.pod("other")
+        await first.until(lambda: "default/pod/other" in first.stored)
+
+
+async def test_a_flood_behind_a_hanging_call_is_refused_not_collected(api, cloud) -> None:
+    edge = await cloud.joined()
+    async with edge.connected():
+        await edge.register()
+
+        async def hang(method: str, path: str) -> int:
+            if path.endswith("/nodes/edge-1/status"):
+                await trio.sleep_forever()
+            return 0
+
+        api.meddle = hang
+        for _ in range(300):
+            last = await edge.send("patch", "null/nodepatch/edge-1", '{"status":{}}')
+        answer = await edge.until(lambda: edge._answers.get(last.id))
+        assert content(answer)["Err"]["ErrStatus"]["code"] == 429
+
+
+async def test_an_object_waits_for_its_record_and_the_others_do_not(api, cloud) -> None:
+    edge = await cloud.joined()
+    async with edge.connected():
+        await edge.register()
+        refused = True
+
+        async def refuse(method: str, path: str) -> int:
+            return 500 if refused and method == "POST" and path.endswith("/objectsyncs") else 0
+
+        await cloud.config_map("page", text="one")
+        api.meddle = refuse
+        await cloud.pod("web")
+        await edge.ask("query", "null/node/edge-1")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert "default/pod/web" not in edge.stored, "without a record it could never be deleted for certain"
+        refused = False
+        await edge.until(lambda: "default/pod/web" in edge.stored)
+
+
+async def test_without_the_records_in_the_api_nodes_are_served_from_memory(api, tmp_path, caplog) -> None:
+    async def lacks(method: str, path: str) -> int:
+        return 404 if "reliablesyncs" in path else 0
+
+    api.meddle = lacks
+    async with running_cloud(weak_config(api, tmp_path), tmp_path) as cloud:
+        assert "has no objectsyncs.reliablesyncs.kubeedge.io" in caplog.text
+        edge = await cloud.joined()
+        async with edge.connected():
+            await edge.register()
+            await cloud.pod("web")
+            await edge.until(lambda: "default/pod/web" in edge.stored)
+        await cloud.client.delete(PODS, "web", namespace="default", grace_seconds=0)
+        async with edge.connected():
+            await edge.until(lambda: "default/pod/web" not in edge.stored)
+
+
+async def test_failures_of_the_api_are_told_to_the_node(api, cloud) -> None:
+    edge = await cloud.joined()
+    async with edge.connected():
+        await edge.register()
+
+        async def fail(method: str, path: str) -> int:
+            return 503 if path.endswith("/status") else 0
+
+        api.meddle = fail
+        found = content(await edge.ask("patch", "null/nodepatch/edge-1", '{"status":{}}'))
+        assert found["Err"]["ErrStatus"]["code"] == 503
+        assert found["Err"]["ErrStatus"]["message"]
+
+
+async def test_versions_are_written_in_batches(api, cloud) -> None:
+    edge = await cloud.joined()
+    async with edge.connected():
+        await edge.register()
+        await cloud.config_map("page", text="0")
+        await cloud.pod("web", volumes=[{"name": "page", "configMap": {"name": "page"}}])
+        await edge.until(lambda: "default/configmap/page" in edge.stored)
+        from kube.resources import CONFIG_MAPS
+
+        for index in range(1, 21):
+            await cloud.client.patch(CONFIG_MAPS, "page", {"data": {"text": str(index)}}, kind="merge", namespace="default")
+            await edge.until(lambda index=index: edge.stored["default/configmap/page"]["data"]["text"] == str(index))
+        uid = edge.stored["default/configmap/page"]["metadata"]["uid"]
+        version = edge.stored["default/configmap/page"]["metadata"]["resourceVersion"]
+        with trio.fail_after(10):
+            while True:
+                record = await cloud.client.get(OBJECT_SYNCS, f"edge-1.{uid}", namespace="default")
+                if record.get("status", {}).get("objectResourceVersion") == version:
+                    break
+                await trio.sleep(0.1)
+        writes = [one for one in api.calls if one == ("PATCH", f"{OBJECT_SYNCS.path('default', f'edge-1.{uid}', 'status')}")]
+        assert len(writes) < 20
+
+
+async def test_a_record_that_somebody_removes_is_made_again(api, cloud) -> None:
+    edge = await cloud.joined()
+    async with edge.connected():
+        await edge.register()
+        pod = await cloud.pod("web")
+        await edge.until(lambda: "default/pod/web" in edge.stored)
+        name = f"edge-1.{pod['metadata']['uid']}"
+        await cloud.client.delete(OBJECT_SYNCS, name, namespace="default")
+        with trio.fail_after(10):
+            while name not in [one["metadata"]["name"] for one in (await cloud.client.list(OBJECT_SYNCS)).items]:
+                await trio.sleep(0.1)
+
+
+async def test_events_of_own_pods_are_written_and_others_dropped(cloud) -> None:
+    from kube.resources import EVENTS
+
+    edge = await cloud.joined()
+    async with edge.connected():
+        await edge.register()
+        await cloud.pod("web")
+        await cloud.pod("foreign", node="edge-2")
+        await edge.until(lambda: "default/pod/web" in edge.stored)
+        for name in ("foreign", "web"):
+            event = {
+                "metadata": {"name": f"{name}.1", "namespace": "default"},
+                "involvedObject": {"kind": "Pod", "namespace": "default", "name": name},
+                "reason": "Started",
+                "message": "Started container c",
+                "type": "Normal",
+            }
+            await edge.send("insert", f"default/event/{name}.1", event)
+        with trio.fail_after(10):
+            while not (found := (await cloud.client.list(EVENTS)).items):
+                await trio.sleep(0.05)
+        assert [one["metadata"]["name"] for one in found] == ["web.1"]
