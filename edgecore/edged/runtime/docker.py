@@ -156,12 +156,12 @@ class DockerEngine:
         """Containers of ours that started, died or went. Ends with EngineUnavailable when docker ends the stream."""
         filters = {"type": "container", "label": [objects.POD_UID], "event": ["start", "die", "oom", "destroy"]}
         stream = await self.client.call(
-            "docker events", lambda api: api.events(filters=filters, decode=True), limiter=self.client.long
+            "docker events", lambda api: api.events(filters=filters, decode=True), gate=self.client.long
         )
         try:
             while True:
                 event = await self.client.call(
-                    "docker events", lambda _: next(stream, None), within=math.inf, limiter=self.client.long
+                    "docker events", lambda _: next(stream, None), within=math.inf, gate=self.client.long
                 )
                 if event is None:
                     raise EngineUnavailable(f"docker at {self.client.endpoint} ended the stream of events")
@@ -203,7 +203,7 @@ class DockerEngine:
             inspected = await self._start_sandbox(what, spec, config)
         if spec.dns_servers:
             text = objects.resolv_conf(spec.dns_servers, spec.dns_searches, spec.dns_options)
-            await trio.to_thread.run_sync(_overwrite, inspected.get("ResolvConfPath"), text, limiter=self.client.short)
+            await trio.to_thread.run_sync(_overwrite, inspected.get("ResolvConfPath"), text, limiter=self.client.threads)
         return objects.sandbox_info(inspected)
 
     async def _start_sandbox(self, what: str, spec: SandboxSpec, config: dict[str, Any]) -> Mapping[str, Any]:
@@ -316,7 +316,7 @@ class DockerEngine:
             raise
         except EngineError as error:
             raise ContainerStartFailed(str(error)) from error
-        await trio.to_thread.run_sync(dockerlogs.link, inspected, labels.get(objects.LOG_PATH), limiter=self.client.short)
+        await trio.to_thread.run_sync(dockerlogs.link, inspected, labels.get(objects.LOG_PATH), limiter=self.client.threads)
 
     async def stop_container(self, container_id: str, grace: float) -> None:
         key = plain(container_id)
@@ -326,14 +326,14 @@ class DockerEngine:
                 f"stopping container {key[:12]}",
                 lambda api: api.stop(key, timeout=seconds),
                 within=seconds + STOP_MARGIN,
-                limiter=self.client.long,
+                gate=self.client.long,
             )
 
     async def remove_container(self, container_id: str) -> None:
         key = plain(container_id)
         with suppress(NotFound):
             inspected = await self.client.call(f"container {key[:12]}", lambda api: api.inspect_container(key))
-            await trio.to_thread.run_sync(dockerlogs.unlink, inspected, limiter=self.client.short)
+            await trio.to_thread.run_sync(dockerlogs.unlink, inspected, limiter=self.client.threads)
         await self._remove(key)
 
     async def _remove(self, container_id: str) -> None:

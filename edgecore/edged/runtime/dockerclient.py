@@ -37,10 +37,13 @@ class DockerClient:
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
-        self.short = trio.CapacityLimiter(6)
-        """Threads for ordinary calls: more would only wait inside docker."""
-        self.long = trio.CapacityLimiter(16)
-        """Threads for what takes long by its nature: a stop with grace, a pull, the event stream."""
+        self.short = trio.CapacityLimiter(8)
+        self.slow = trio.CapacityLimiter(4)
+        self.long = trio.CapacityLimiter(100)
+        """How many calls of each kind run at once: what docker answers from memory; what makes its disk work; what waits by
+        its nature (a stop with grace, a pull, the event stream). The others wait, and their time has not begun."""
+        self.threads = trio.CapacityLimiter(128)
+        """All threads, including those of a hanging docker that nobody waits for any more."""
         self._api: APIClient | None = None
 
     def api(self) -> APIClient:
@@ -49,21 +52,22 @@ class DockerClient:
             from docker import APIClient
 
             _knock(self.endpoint)
-            self._api = APIClient(base_url=self.endpoint, version="auto", timeout=int(SLOW))
+            self._api = APIClient(base_url=self.endpoint, version="auto", timeout=int(SLOW), max_pool_size=32)
         return self._api
 
     async def call(
-        self, what: str, function: Callable[[APIClient], T], *, within: float = QUICK, limiter: trio.CapacityLimiter | None = None
+        self, what: str, function: Callable[[APIClient], T], *, within: float = QUICK, gate: trio.CapacityLimiter | None = None
     ) -> T:
         """Runs ``function`` with the SDK's client in a thread; ``what`` begins the text of an error.
 
-        Raises NotFound, Conflict, EngineUnavailable, EngineError. A thread that does not come back in time is left to the
-        socket's own timeout.
+        within: seconds from when its turn has come. A thread that does not come back in time is left to the socket's own
+        timeout. Raises NotFound, Conflict, EngineUnavailable, EngineError.
         """
         try:
-            with trio.fail_after(within):
-                work = functools.partial(self._work, function)
-                return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter or self.short)
+            async with gate or (self.slow if within >= SLOW else self.short):
+                with trio.fail_after(within):
+                    work = functools.partial(self._work, function)
+                    return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self.threads)
         except trio.TooSlowError:
             raise EngineUnavailable(f"{what}: docker at {self.endpoint} did not answer within {math.ceil(within)} s") from None
         except Exception as error:

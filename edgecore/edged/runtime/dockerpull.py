@@ -47,7 +47,7 @@ async def pull(client: DockerClient, image: str, credentials: Sequence[Credentia
     for item in [*fitting, None]:
         try:
             work = functools.partial(_pull, name, item)
-            await client.call(f"image {image}", work, within=WHOLE_PULL, limiter=client.long)
+            await client.call(f"image {image}", work, within=WHOLE_PULL, gate=client.long)
         except EngineUnavailable as error:
             raise ImagePullFailed(str(error)) from error
         except EngineError as error:

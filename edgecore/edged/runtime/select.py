@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgecore.edged.runtime.docker import DockerEngine
-from edgecore.edged.runtime.engine import Engine, EngineUnavailable
+from edgecore.edged.runtime.engine import EngineUnavailable
 from edgecore.edged.runtime.process import ProcessEngine
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ async def open_engine(
     docker_endpoint: str = "unix:///var/run/docker.sock",
     root: Path,
     sandbox_image: str = "",
-) -> Engine:
+) -> DockerEngine | ProcessEngine:
     """The engine for ``modules.edged.runtime``: docker, process, or auto (docker if it answers, else processes).
 
     root: edged's root directory; the process engine keeps its records in ``root/process``, and on docker another root than

@@ -240,3 +240,15 @@ async def test_an_unreachable_registry_is_called_so(docker_engine: DockerEngine)
     ) as caught:
         await docker_engine.pull_image(image)
     assert caught.value.reason == "RegistryUnavailable"
+
+
+async def test_many_stops_at_once_do_not_wait_for_each_other(docker_engine: DockerEngine, busybox_image: str) -> None:
+    pods = [PodIdentity("prod", f"web-{number}", f"uid-{secrets.token_hex(6)}") for number in range(4)]
+    for pod in pods:
+        await run(docker_engine, pod, busybox_image, "trap '' TERM; while :; do sleep 0.2; done")
+    with trio.fail_after(100):
+        async with trio.open_nursery() as nursery:
+            for listed in await docker_engine.list_pods():
+                nursery.start_soon(docker_engine.stop_container, listed.containers[0].id, 2)
+    states = [listed.containers[0].state for listed in await docker_engine.list_pods()]
+    assert states == [State.EXITED] * 4
