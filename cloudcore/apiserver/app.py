@@ -8,7 +8,8 @@ from typing import Any
 import trio
 
 from beehive.sqlite import StoreError
-from cloudcore.apiserver import body, discovery, openapi
+from cloudcore.apiserver import body, discovery, openapi, openapi_v2
+from cloudcore.apiserver.accounts import Accounts
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.authn import authenticate, authorize
 from cloudcore.apiserver.request import Request, target
@@ -21,14 +22,16 @@ from viaduct.http_server import BodyIncomplete, BodyTooLarge, read_body
 
 log = logging.getLogger(__name__)
 
+_TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 - a path
 _OPEN = ("/healthz", "/livez", "/readyz", "/version")
 
 
 class Application:
     """One per server."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, accounts: Accounts) -> None:
         self._api = api
+        self._accounts = accounts
         self._resources = Resources(api)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -55,7 +58,7 @@ class Application:
         path = request.path.rstrip("/") or "/"
         if request.method in ("GET", "HEAD") and path.startswith(_OPEN):
             return self._open(path)
-        user = authenticate(request)
+        user = authenticate(request, self._accounts)
 
         async def read() -> bytes:
             return await read_body(receive, body.LIMIT)
@@ -68,6 +71,10 @@ class Application:
         if wanted is None:
             raise status.no_such_resource()
         authorize(user, request, wanted)
+        if (wanted.plural, wanted.subresource, request.method) == ("serviceaccounts", "token", "POST"):
+            return json_response(201, self._accounts.issue(wanted, body.decode(await read(), request.media_type)))
+        if (request.method, path) == ("POST", _TOKEN_REVIEWS):
+            return json_response(201, self._accounts.review(body.decode(await read(), request.media_type)))
         return await self._resources.answer(request, wanted, read)
 
     def _open(self, path: str) -> Response:
@@ -83,6 +90,8 @@ class Application:
             return _groups(self._api, request, path)
         if path == "/openapi/v3":
             return json_response(200, openapi.index(registry))
+        if path == "/openapi/v2":
+            return Response(200, openapi_v2.document(registry), openapi_v2.MEDIA_TYPE)
         found = None
         if path.startswith("/openapi/v3/"):
             found = openapi.document(registry, path.removeprefix("/openapi/v3/"))

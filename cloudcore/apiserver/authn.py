@@ -1,12 +1,17 @@
-"""Who asks, and what they may. Administrators hold a client certificate of the API's own authority (system:masters)."""
+"""Who asks, and what they may. Administrators hold a client certificate of the API's own authority (system:masters).
+
+Service accounts are known by their tokens, and may ask about themselves and see what is served, no more.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from cloudcore.apiserver.accounts import Accounts
 from cloudcore.apiserver.credentials import ADMINISTRATORS
 from cloudcore.apiserver.request import Request, Target
+from cloudcore.apiserver.tokens import InvalidToken
 from kube import status
 
 
@@ -16,12 +21,19 @@ class User:
     groups: tuple[str, ...]
 
 
-def authenticate(request: Request) -> User:
-    """Raises ApiError (401) for a request without a certificate of ours."""
+def authenticate(request: Request, accounts: Accounts) -> User:
+    """Raises ApiError (401) for a request with neither a certificate of ours nor a valid token."""
     peer: Any = request.scope.get("state", {}).get("peer")
-    if peer is None or not peer.common_name:
+    if peer is not None and peer.common_name:
+        return User(peer.common_name, (*peer.organizations, "system:authenticated"))
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
         raise status.unauthorized()
-    return User(peer.common_name, (*peer.organizations, "system:authenticated"))
+    try:
+        account = accounts.of_token(token.strip())
+    except InvalidToken as error:
+        raise status.unauthorized() from error
+    return User(account.user, ("system:serviceaccounts", f"system:serviceaccounts:{account.namespace}", "system:authenticated"))
 
 
 def authorize(user: User, request: Request, target: Target) -> None:

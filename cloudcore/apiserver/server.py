@@ -10,6 +10,7 @@ import trio
 from beehive.sqlite import StoreError
 from beehive.supervise import Fatal, supervise
 from cloudcore.apiserver import credentials, events
+from cloudcore.apiserver.accounts import Accounts
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.app import Application
 from cloudcore.apiserver.binder import Binder
@@ -18,6 +19,7 @@ from cloudcore.apiserver.node_lifecycle import NodeLifecycle
 from cloudcore.apiserver.registry import Registry
 from cloudcore.apiserver.settings import ApiServerSettings
 from cloudcore.apiserver.store import Store
+from cloudcore.apiserver.tokens import Tokens
 from kube.resources import NAMESPACES
 from viaduct.certificates import CertificateError
 from viaduct.http_server import serve_http
@@ -39,12 +41,14 @@ async def serve(settings: ApiServerSettings, *, task_status: trio.TaskStatus[int
     try:
         await trio.to_thread.run_sync(store.open)
         made = await trio.to_thread.run_sync(credentials.prepare, settings)
+        tokens = await trio.to_thread.run_sync(Tokens.load, settings.data_dir / "pki" / "sa.key")
         tls = server_context(
             certificate=made.certificate_file, key=made.key_file, client_ca=made.ca_file, client_certificates="optional"
         )
     except (StoreError, CertificateError, TlsError, OSError) as error:
         raise Fatal(f"the embedded Kubernetes API cannot start: {error}") from error
     api = Api(store, Registry())
+    app = Application(api, Accounts(api, tokens))
     listeners = await open_listeners(settings.address, settings.port, purpose="the embedded Kubernetes API")
     port = port_of(listeners)
     async with trio.open_nursery() as nursery:
@@ -57,7 +61,7 @@ async def serve(settings: ApiServerSettings, *, task_status: trio.TaskStatus[int
                     await trio.to_thread.run_sync(credentials.write_kubeconfig, settings, made, port)
                 except OSError as error:
                     raise Fatal(f"cannot write the kubeconfig {settings.kubeconfig}: {error.strerror}") from error
-                await inner.start(lambda task_status: serve_http(Application(api), listeners, tls=tls, task_status=task_status))
+                await inner.start(lambda task_status: serve_http(app, listeners, tls=tls, task_status=task_status))
                 _start_controllers(api, inner)
                 log.info("Kubernetes API on %s, kubeconfig %s", credentials.server_url(settings, port), settings.kubeconfig)
                 task_status.started(port)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +19,9 @@ from kube import kubeconfig
 from kube.client import Client
 from viaduct.tls import client_context
 
+KUBECTL = os.environ.get("TEST_KUBECTL", "kubectl")
+"""Another kubectl than the one in the path may be tried: Debian 12 still has 1.20."""
+
 
 @dataclass
 class Server:
@@ -24,6 +29,8 @@ class Server:
 
     folder: Path
     port: int
+    minor: int = 0
+    """Of kubectl: 32 is 1.32."""
 
     @property
     def kubeconfig(self) -> Path:
@@ -42,7 +49,7 @@ class Server:
             yield client
 
     def argv(self, *words: str) -> list[str]:
-        return ["kubectl", f"--kubeconfig={self.kubeconfig}", *words]
+        return [KUBECTL, f"--kubeconfig={self.kubeconfig}", *words]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -95,8 +102,10 @@ async def server(start_server: StartServer) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-def kubectl(server: Server) -> Server:
+async def kubectl(server: Server) -> Server:
     """The server, when there is a kubectl to speak to it."""
-    if shutil.which("kubectl", path=server.environment["PATH"]) is None:
+    if shutil.which(KUBECTL, path=server.environment["PATH"]) is None:
         pytest.skip("kubectl is not installed; install the package kubernetes-client")
+    version = json.loads(await server.kubectl("version", "--client", "-o", "json"))
+    server.minor = int(version["clientVersion"]["minor"].rstrip("+"))
     return server

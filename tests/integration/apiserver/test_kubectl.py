@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from kube.resources import PODS
+
 if TYPE_CHECKING:
     from conftest import Server
 
@@ -76,7 +78,8 @@ async def test_describe(kubectl: Server) -> None:
         while "Successfully assigned default/free to edge-1" not in await kubectl.kubectl("describe", "pod", "free"):
             await trio.sleep(0.1)
     assert "Scheduled" in await kubectl.kubectl("get", "events")
-    assert "Scheduled" in await kubectl.kubectl("events")
+    if kubectl.minor >= 26:
+        assert "Scheduled" in await kubectl.kubectl("events")
 
 
 async def test_change_in_place(kubectl: Server) -> None:
@@ -106,7 +109,9 @@ async def test_what_kubectl_sends_as_protobuf(kubectl: Server) -> None:
     await kubectl.kubectl("create", "secret", "generic", "key", "-n", "shop", "--from-literal=p=q")
     await kubectl.kubectl("create", "serviceaccount", "robot", "-n", "shop")
     assert await kubectl.kubectl("get", "secret", "key", "-n", "shop", "-o", "jsonpath={.data.p}") == "cQ=="
-    assert "kubernetes-admin" in await kubectl.kubectl("auth", "whoami")
+    if kubectl.minor >= 27:
+        assert "kubernetes-admin" in await kubectl.kubectl("auth", "whoami")
+        assert len((await kubectl.kubectl("create", "token", "robot", "-n", "shop")).split(".")) == 3
     assert "yes" in await kubectl.kubectl("auth", "can-i", "delete", "pods")
     assert "already exists" in await kubectl.kubectl_fails("create", "namespace", "shop")
 
@@ -164,8 +169,10 @@ async def test_watch_prints_what_happens(kubectl: Server) -> None:
             process: trio.Process = await nursery.start(_start, kubectl, "get", "pods", "-w", "--no-headers")
             await kubectl.kubectl("run", "a", "--image=x")
             assert await _line(process) == ["a", "0/1", "Pending"]
-            patch = '{"status":{"phase":"Running","containerStatuses":[{"name":"a","ready":true,"state":{"running":{}}}]}}'
-            await kubectl.kubectl("patch", "pod", "a", "--subresource=status", "--type=merge", "-p", patch)
+            running = {"name": "a", "ready": True, "state": {"running": {}}}
+            patch = {"status": {"phase": "Running", "containerStatuses": [running]}}
+            async with kubectl.client() as client:
+                await client.patch(PODS, "a", patch, kind="merge", namespace="default", subresource="status")
             while (words := await _line(process)) != ["a", "1/1", "Running"]:
                 assert words == ["a", "0/1", "Pending"]  # the binder says that no node is there
             process.terminate()
@@ -190,17 +197,20 @@ async def _line(process: trio.Process) -> list[str]:
 async def test_faults_are_told_as_kubernetes_tells_them(kubectl: Server) -> None:
     misspelt = POD.replace("image:", "imag:")
     text = await kubectl.kubectl_fails("apply", "-f", "-", stdin=misspelt)
-    assert 'strict decoding error: unknown field "spec.containers[0].imag"' in text
+    newer = 'strict decoding error: unknown field "spec.containers[0].imag"'
+    assert newer in text if kubectl.minor >= 27 else 'unknown field "imag" in Container' in text
     text = await kubectl.kubectl_fails("apply", "--validate=false", "-f", "-", stdin=misspelt)
     assert 'The Pod "web" is invalid: spec.containers[0].image: Required value' in text
-    warned = await kubectl.kubectl("apply", "--validate=warn", "-f", "-", stdin=POD.replace("spec:", "spec:\n  oops: 1", 1))
+    how = "warn" if kubectl.minor >= 27 else "false"
+    warned = await kubectl.kubectl("apply", f"--validate={how}", "-f", "-", stdin=POD.replace("spec:", "spec:\n  oops: 1", 1))
     assert 'Warning: unknown field "spec.oops"' in warned
     assert "must consist of lower case" in await kubectl.kubectl_fails("run", "Bad_Name", "--image=x")
     assert "field label not supported" in await kubectl.kubectl_fails("get", "pods", "--field-selector=a=b")
 
 
 async def test_discovery_version_explain(kubectl: Server) -> None:
-    assert "Server Version: v1.32" in await kubectl.kubectl("version")
+    version = json.loads(await kubectl.kubectl("version", "-o", "json"))
+    assert version["serverVersion"]["gitVersion"].startswith("v1.32")
     listed = await kubectl.kubectl("api-resources")
     for kind in ("Pod", "Node", "Lease", "ObjectSync", "ClusterObjectSync", "ServiceAccount"):
         assert kind in listed

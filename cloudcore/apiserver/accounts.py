@@ -1,0 +1,72 @@
+"""Service accounts: TokenRequest, TokenReview, and whom a bearer token speaks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cloudcore.apiserver import body
+from cloudcore.apiserver.api import Api
+from cloudcore.apiserver.request import Target
+from cloudcore.apiserver.tokens import Account, InvalidToken, Tokens
+from kube import status
+from kube.objects import Object, timestamp, uid
+from kube.resources import SERVICE_ACCOUNTS
+
+_DEFAULT_SECONDS = 3600
+
+
+class Accounts:
+    """What is done with the tokens of service accounts. A token ends with its account."""
+
+    def __init__(self, api: Api, tokens: Tokens) -> None:
+        self._api = api
+        self._tokens = tokens
+
+    def of_token(self, token: str, audiences: list[str] | None = None) -> Account:
+        """Raises InvalidToken."""
+        account = self._tokens.verify(token, audiences=audiences)
+        entry = self._api.store.get(SERVICE_ACCOUNTS.qualified, account.namespace, account.name)
+        if entry is None or uid(entry.obj) != account.uid:
+            raise InvalidToken("its service account does not exist any more")
+        return account
+
+    def issue(self, target: Target, asked: Any) -> Object:
+        """The answer to a TokenRequest.
+
+        Raises ApiError: no such account, or a request of the wrong shape.
+        """
+        request, _ = body.shaped("TokenRequest", asked)
+        entry = self._api.get(self._api.registry.of(SERVICE_ACCOUNTS), target.namespace, target.name)
+        spec = request.get("spec", {})
+        account = Account(target.namespace, target.name, uid(entry.obj))
+        token, end = self._tokens.mint(
+            account, seconds=spec.get("expirationSeconds", _DEFAULT_SECONDS), audiences=spec.get("audiences", [])
+        )
+        return {
+            "kind": "TokenRequest",
+            "apiVersion": "authentication.k8s.io/v1",
+            "metadata": {"name": target.name, "namespace": target.namespace},
+            "spec": {"expirationSeconds": _DEFAULT_SECONDS, **spec},
+            "status": {"token": token, "expirationTimestamp": timestamp(end)},
+        }
+
+    def review(self, asked: Any) -> Object:
+        """The answer to a TokenReview.
+
+        Raises ApiError.
+        """
+        spec = asked.get("spec") if isinstance(asked, dict) else None
+        token = spec.get("token") if isinstance(spec, dict) else None
+        audiences = spec.get("audiences") if isinstance(spec, dict) else None
+        if not isinstance(token, str) or not token:
+            raise status.bad_request("spec.token: Required value")
+        if audiences is not None and not (isinstance(audiences, list) and all(isinstance(one, str) for one in audiences)):
+            raise status.bad_request("spec.audiences: expected an array of strings")
+        try:
+            account = self.of_token(token, audiences)
+        except InvalidToken as error:
+            answer: Object = {"authenticated": False, "error": str(error)}
+        else:
+            groups = ["system:serviceaccounts", f"system:serviceaccounts:{account.namespace}", "system:authenticated"]
+            answer = {"authenticated": True, "user": {"username": account.user, "uid": account.uid, "groups": groups}}
+        return {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "metadata": {}, "status": answer}
