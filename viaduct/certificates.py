@@ -34,6 +34,18 @@ NODES_GROUP: Final = "system:nodes"
 NODE_PREFIX: Final = "system:node:"
 
 _CA_SERIAL: Final = 1024
+
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InvalidSignature,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises about bytes that it cannot read; much of it only when a part is looked at."""
+
 _Usage: TypeAlias = x509.ObjectIdentifier
 
 
@@ -110,7 +122,7 @@ class Authority:
         """
         certificate = _load_certificate(certificate_der)
         key = _load_key(key_der)
-        if certificate.public_key() != key.public_key():
+        if not belong_together(certificate_der, key_der):
             raise CertificateError("the CA certificate and the CA key do not belong together")
         return cls(certificate, key, key_der)
 
@@ -166,13 +178,15 @@ class Authority:
         alternative names are kept only for a server certificate.
         Raises CertificateError.
         """
-        request = _load_request(csr_der)
-        _check_subject(_subject_of(request), node)
+        with _reading("certificate request"):
+            request = _load_request(csr_der)
+            _check_subject(_subject_of(request), node)
+            key = _allowed_key(request)
+            names = _alternative_names(request) if server else None
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH] * client + [ExtendedKeyUsageOID.SERVER_AUTH] * server
         if not usages:
             raise CertificateError(f"the request of node {node!r} asks for no use that can be granted")
-        builder = _builder(_subject(NODE_PREFIX + node, [NODES_GROUP]), _allowed_key(request), days)
-        names = _alternative_names(request) if server else None
+        builder = _builder(_subject(NODE_PREFIX + node, [NODES_GROUP]), key, days)
         if names is not None:
             builder = builder.add_extension(names, critical=False)
         return self._sign(builder, usages)
@@ -210,22 +224,23 @@ def describe(pem_or_der: bytes) -> CertificateInfo:
 
     Raises CertificateError.
     """
-    certificate = _load_certificate(pem_or_der)
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        names = x509.SubjectAlternativeName([])
-    return CertificateInfo(
-        common_name=_attribute(_subject_of(certificate), NameOID.COMMON_NAME),
-        organizations=_attributes(_subject_of(certificate), NameOID.ORGANIZATION_NAME),
-        issuer=_attribute(certificate.issuer, NameOID.COMMON_NAME),
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-        serial=certificate.serial_number,
-        fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
-        dns_names=tuple(names.get_values_for_type(x509.DNSName)),
-        ip_addresses=tuple(str(address) for address in names.get_values_for_type(x509.IPAddress)),
-    )
+    with _reading("certificate"):
+        certificate = _load_certificate(pem_or_der)
+        try:
+            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound:
+            names = x509.SubjectAlternativeName([])
+        return CertificateInfo(
+            common_name=_attribute(_subject_of(certificate), NameOID.COMMON_NAME),
+            organizations=_attributes(_subject_of(certificate), NameOID.ORGANIZATION_NAME),
+            issuer=_attribute(certificate.issuer, NameOID.COMMON_NAME),
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
+            serial=certificate.serial_number,
+            fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+            dns_names=tuple(names.get_values_for_type(x509.DNSName)),
+            ip_addresses=tuple(str(address) for address in names.get_values_for_type(x509.IPAddress)),
+        )
 
 
 def certificate_pem(der: bytes) -> bytes:
@@ -268,7 +283,8 @@ def belong_together(certificate: bytes, key: bytes) -> bool:
 
     Raises CertificateError when one of them cannot be read.
     """
-    return _load_certificate(certificate).public_key() == _load_key(key).public_key()
+    with _reading("certificate"):
+        return _load_certificate(certificate).public_key() == _load_key(key).public_key()
 
 
 def answers_request(certificate: bytes, csr_der: bytes) -> bool:
@@ -276,7 +292,8 @@ def answers_request(certificate: bytes, csr_der: bytes) -> bool:
 
     Raises CertificateError.
     """
-    return _load_certificate(certificate).public_key() == _load_request(csr_der).public_key()
+    with _reading("certificate"):
+        return _load_certificate(certificate).public_key() == _load_request(csr_der).public_key()
 
 
 def _builder(
@@ -357,35 +374,37 @@ def _alternative_names(request: x509.CertificateSigningRequest) -> x509.SubjectA
         names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return None
-    except ValueError as error:
-        raise CertificateError(f"the request's extensions cannot be read: {error}") from error
     kept = [name for name in names if isinstance(name, x509.DNSName | x509.IPAddress)]
     return x509.SubjectAlternativeName(kept) if kept else None
 
 
-def _load_request(csr_der: bytes) -> x509.CertificateSigningRequest:
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
     try:
+        yield
+    except CertificateError:
+        raise
+    except _UNREADABLE as error:
+        raise CertificateError(f"not a {what}: {_first_line(error)}") from error
+
+
+def _load_request(csr_der: bytes) -> x509.CertificateSigningRequest:
+    with _reading("certificate request in DER form"):
         request = x509.load_der_x509_csr(csr_der)
         if request.is_signature_valid:
             return request
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
-        raise CertificateError(f"not a certificate request in DER form: {error}") from error
     raise CertificateError("the signature of the certificate request is wrong: its sender does not have the key")
 
 
 def _load_certificate(data: bytes) -> x509.Certificate:
-    try:
+    with _reading("certificate"):
         return x509.load_pem_x509_certificate(data) if _is_pem(data) else x509.load_der_x509_certificate(data)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise CertificateError(f"not a certificate: {_first_line(error)}") from error
 
 
 def _load_key(data: bytes) -> ec.EllipticCurvePrivateKey:
-    try:
+    with _reading("private key"):
         load = serialization.load_pem_private_key if _is_pem(data) else serialization.load_der_private_key
         key = load(data, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise CertificateError(f"not a private key: {_first_line(error)}") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise CertificateError("not an elliptic curve key; only these are used here")
     return key

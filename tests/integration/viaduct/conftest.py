@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from integration.viaduct.rawpeer import REAL_EDGE, Edge, Raw
 
 from viaduct import certificates, http_server, websocket
 from viaduct.certificates import Authority, KeyPair, certificate_pem, new_request
@@ -132,3 +133,21 @@ def issued_on(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime.timedelta],
         monkeypatch.setattr(certificates, "_now", lambda: datetime.datetime.now(datetime.UTC) + offset)
 
     return shift
+
+
+@pytest.fixture
+def edge(cluster: Cluster) -> Edge:
+    """``async with edge(port) as raw``: a TLS connection, upgraded unless ``request`` is empty."""
+
+    @asynccontextmanager
+    async def dial(port: int, request: bytes = REAL_EDGE) -> AsyncIterator[Raw]:
+        tcp = await trio.open_tcp_stream("127.0.0.1", port)
+        async with trio.SSLStream(tcp, cluster.client_tls(), server_hostname="127.0.0.1", https_compatible=True) as stream:
+            raw = Raw(stream)
+            if request:
+                await raw.send(request)
+                answer = await raw.until(b"\r\n\r\n")
+                assert answer.startswith(b"HTTP/1.1 101 ")
+            yield raw
+
+    return dial

@@ -3,167 +3,34 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import random
 import struct
 import tracemalloc
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
 import trio
 import trio.testing
+from integration.viaduct.rawpeer import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    KEEPALIVE,
+    PING,
+    PONG,
+    REAL_EDGE,
+    TEXT,
+    Collector,
+    Edge,
+    Raw,
+    frame,
+    upgraded,
+)
 
 from beehive.message import Message
 from viaduct import websocket
 from viaduct.link import Limits, Link, LinkClosed, LinkError
 from viaduct.listen import open_listeners, port_of
-
-TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
-
-REAL_EDGE = (
-    b"GET /e632aba927ea4ac2b575ec1603d56f10/edge-1/events HTTP/1.1\r\n"
-    b"Host: 10.0.0.5:10000\r\n"
-    b"User-Agent: Go-http-client/1.1\r\n"
-    b"Connection: Upgrade\r\n"
-    b"Connectionuse: msg\r\n"
-    b"Connectionuse: msg\r\n"
-    b"Node_id: edge-1\r\n"
-    b"Project_id: e632aba927ea4ac2b575ec1603d56f10\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    b"Sec-WebSocket-Version: 13\r\n"
-    b"Upgrade: websocket\r\n"
-    b"\r\n"
-)
-"""As gorilla/websocket 1.5.0 writes it, after a second dial attempt (Connectionuse is added once more each time)."""
-
-KEEPALIVE = (
-    b'{"header":{"msg_id":"0c5a7b1e-6a4d-4b59-9f6e-0e6a7c1f2d3b","timestamp":1735689600000},'
-    b'"route":{"source":"websocket","group":"resource","operation":"keepalive","resource":"node"},"content":"ping"}\n'
-)
-
-
-def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True) -> bytes:
-    """A WebSocket frame; the mask is zero, so that the payload can be read in a dump."""
-    head = struct.pack("!B", (0x80 if fin else 0) | opcode)
-    mask = 0x80 if masked else 0
-    if len(payload) < 126:
-        head += struct.pack("!B", mask | len(payload))
-    elif len(payload) < 65536:
-        head += struct.pack("!BH", mask | 126, len(payload))
-    else:
-        head += struct.pack("!BQ", mask | 127, len(payload))
-    return head + (b"\0\0\0\0" if masked else b"") + payload
-
-
-def upgraded(request: bytes) -> bytes:
-    """The answer 101 to a request."""
-    key = next(line.split(b": ")[1] for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
-    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())  # noqa: S324
-    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    return head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-
-
-class Raw:
-    """A peer made of bytes."""
-
-    def __init__(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
-        self.stream = stream
-        self.buffer = b""
-
-    async def send(self, data: bytes) -> None:
-        await self.stream.send_all(data)
-
-    async def until(self, end: bytes) -> bytes:
-        with trio.fail_after(10):
-            while end not in self.buffer:
-                data = await self.stream.receive_some(65536)
-                assert data, f"the other end closed; got {self.buffer!r}"
-                self.buffer += data
-        found, _, self.buffer = self.buffer.partition(end)
-        return found + end
-
-    async def take(self, count: int) -> bytes:
-        with trio.fail_after(10):
-            while len(self.buffer) < count:
-                data = await self.stream.receive_some(65536)
-                assert data, "the other end closed"
-                self.buffer += data
-        found, self.buffer = self.buffer[:count], self.buffer[count:]
-        return found
-
-    async def frame(self) -> tuple[int, bytes]:
-        """Opcode and payload of the next small frame, unmasked."""
-        first, second = await self.take(2)
-        length = second & 0x7F
-        if length == 126:
-            [length] = struct.unpack("!H", await self.take(2))
-        assert length != 127
-        key = await self.take(4) if second & 0x80 else b"\0\0\0\0"
-        payload = bytes(byte ^ key[i % 4] for i, byte in enumerate(await self.take(length)))
-        return first & 0x0F, payload
-
-    async def rest(self) -> bytes:
-        """Everything until the other end closes."""
-        with trio.fail_after(10):
-            try:
-                while data := await self.stream.receive_some(65536):
-                    self.buffer += data
-            except trio.BrokenResourceError:
-                pass
-        return self.buffer
-
-
-Edge = Callable[..., AbstractAsyncContextManager[Raw]]
-
-
-@pytest.fixture
-def edge(cluster: Any) -> Edge:
-    """``async with edge(port) as raw``: a TLS connection, upgraded unless ``request`` is empty."""
-
-    @asynccontextmanager
-    async def dial(port: int, request: bytes = REAL_EDGE) -> Any:
-        tcp = await trio.open_tcp_stream("127.0.0.1", port)
-        async with trio.SSLStream(tcp, cluster.client_tls(), server_hostname="127.0.0.1", https_compatible=True) as stream:
-            raw = Raw(stream)
-            if request:
-                await raw.send(request)
-                answer = await raw.until(b"\r\n\r\n")
-                assert answer.startswith(b"HTTP/1.1 101 ")
-            yield raw
-
-    return dial
-
-
-class Collector:
-    """A handler that keeps what it gets."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-        self.links: list[Link] = []
-        self.reasons: list[str] = []
-        self.changed = trio.Event()
-
-    async def __call__(self, link: Link) -> None:
-        self.links.append(link)
-        try:
-            while True:
-                self.messages.append(await link.receive())
-                self._change()
-        except LinkClosed as error:
-            self.reasons.append(str(error))
-            self._change()
-
-    def _change(self) -> None:
-        self.changed.set()
-        self.changed = trio.Event()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        with trio.fail_after(10):
-            while not condition():
-                await self.changed.wait()
 
 
 async def test_our_request_is_what_a_real_edge_sends(cluster: Any) -> None:
@@ -258,87 +125,6 @@ async def test_fragments_with_a_ping_between_them_and_byte_by_byte(cloud: Any, e
     assert handler.messages[0] == handler.messages[1]
 
 
-BAD_DOCUMENTS = {
-    "null": b"null",
-    "list": b"[]",
-    "string": b'"x"',
-    "empty": b"",
-    "not json": b"hello",
-    "two documents": KEEPALIVE + KEEPALIVE,
-    "timestamp is a fraction": KEEPALIVE.replace(b"1735689600000", b"1.5"),
-    "timestamp is a string": KEEPALIVE.replace(b"1735689600000", b'"now"'),
-    "id is null": KEEPALIVE.replace(b'"0c5a7b1e-6a4d-4b59-9f6e-0e6a7c1f2d3b"', b"null"),
-    "header is null": b'{"header":null,"route":{},"content":1}',
-    "route is a list": b'{"header":{},"route":[],"content":1}',
-    "deep": b'{"header":{},"route":{},"content":' + b"[" * 200_000,
-}
-
-
-@pytest.mark.parametrize("document", BAD_DOCUMENTS.values(), ids=BAD_DOCUMENTS.keys())
-async def test_what_is_not_a_message_ends_its_link_only(cloud: Any, edge: Edge, document: bytes) -> None:
-    handler = Collector()
-    async with cloud(handler) as port, edge(port) as bad, edge(port) as good:
-        await bad.send(frame(TEXT, document))
-        opcode, payload = await bad.frame()
-        assert (opcode, payload[:2]) == (CLOSE, struct.pack("!H", 1003))
-        await bad.send(frame(CLOSE, payload[:2]))
-        await bad.rest()
-        await good.send(frame(TEXT, KEEPALIVE))
-        await handler.until(lambda: bool(handler.messages) and bool(handler.reasons))
-    assert "sent something that is not a message" in handler.reasons[0]
-
-
-BAD_FRAMES = {
-    "not utf-8": frame(TEXT, b"\xff\xfe\x00"),
-    "not masked": frame(TEXT, KEEPALIVE, masked=False),
-    "reserved opcode": frame(5, b"x"),
-    "reserved bit": b"\xc1" + frame(TEXT, b"x")[1:],
-    "continuation of nothing": frame(CONTINUATION, b"x"),
-    "fragmented ping": frame(PING, b"x", fin=False),
-    "long ping": frame(PING, b"x" * 200),
-    "absurd length": b"\x81\xff" + b"\xff" * 12,
-    "garbage": bytes(range(256)) * 4,
-    "bad close": frame(CLOSE, b"\x00"),
-}
-
-
-@pytest.mark.parametrize("data", BAD_FRAMES.values(), ids=BAD_FRAMES.keys())
-async def test_what_is_not_a_frame_ends_its_link_only(cloud: Any, edge: Edge, data: bytes) -> None:
-    handler = Collector()
-    async with cloud(handler) as port, edge(port) as bad, edge(port) as good:
-        await bad.send(data)
-        await bad.rest()
-        await good.send(frame(TEXT, KEEPALIVE))
-        await handler.until(lambda: bool(handler.messages) and bool(handler.reasons))
-    assert len(handler.reasons) >= 1
-
-
-BAD_REQUESTS = {
-    "not http": b"\x16\x03\x01 hello\r\n\r\n",
-    "post": REAL_EDGE.replace(b"GET", b"POST"),
-    "no upgrade": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-    "old version": REAL_EDGE.replace(b"Version: 13", b"Version: 8"),
-    "no key": REAL_EDGE.replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b""),
-    "host that is no name": REAL_EDGE.replace(b"10.0.0.5:10000", b"\xff\xfe.example"),
-    "host with a label too long": REAL_EDGE.replace(b"10.0.0.5:10000", b"xn--" + b"a" * 200),
-    "endless headers": REAL_EDGE[:-2] + b"X-Flood: " + b"x" * 1_000_000,
-}
-
-
-@pytest.mark.parametrize("request_", BAD_REQUESTS.values(), ids=BAD_REQUESTS.keys())
-async def test_what_is_not_an_upgrade_is_turned_away(cloud: Any, edge: Edge, request_: bytes) -> None:
-    handler = Collector()
-    async with cloud(handler) as port, edge(port, b"") as bad, edge(port) as good:
-        try:
-            await bad.send(request_)
-        except trio.BrokenResourceError:
-            pass
-        assert b" 101 " not in await bad.rest()
-        await good.send(frame(TEXT, KEEPALIVE))
-        await handler.until(lambda: bool(handler.messages))
-    assert len(handler.links) == 1
-
-
 async def test_a_hundred_megabytes_end_one_link_in_bounded_memory(cloud: Any, edge: Edge) -> None:
     handler = Collector()
     size = 100_000_000
@@ -386,32 +172,6 @@ async def test_a_cloud_that_hangs_is_found(cluster: Any) -> None:
             with pytest.raises(LinkClosed, match="not even the answer to a ping"):
                 await link.receive()
         nursery.cancel_scope.cancel()
-
-
-async def test_random_bytes_end_nothing_but_their_own_link(cloud: Any, edge: Edge) -> None:
-    handler = Collector()
-    dice = random.Random(20260101)
-
-    async def attack(port: int) -> None:
-        async with edge(port) as bad:
-            whole = frame(TEXT, KEEPALIVE)
-            data = bytearray(dice.randbytes(dice.randrange(1, 400)) if dice.random() < 0.5 else whole * 3)
-            for _ in range(3):
-                data[dice.randrange(len(data))] = dice.randrange(256)
-            try:
-                await bad.send(bytes(data))
-                await bad.stream.transport_stream.send_eof()
-                await bad.rest()
-            except trio.BrokenResourceError:
-                pass
-
-    async with cloud(handler) as port, edge(port) as good:
-        async with trio.open_nursery() as nursery:
-            for _ in range(40):
-                nursery.start_soon(attack, port)
-        before = len(handler.messages)
-        await good.send(frame(TEXT, KEEPALIVE))
-        await handler.until(lambda: len(handler.messages) > before)
 
 
 async def test_a_peer_that_answers_pings_is_kept_and_one_that_sends_is_not_asked(cloud: Any, edge: Edge) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import ipaddress
+from contextlib import suppress
 
 import pytest
 from cryptography import x509
@@ -199,8 +200,26 @@ def test_no_bytes_do_anything_else_than_being_refused(data: bytes) -> None:
             function(data)
 
 
+@pytest.mark.parametrize("change", [1, 128, 255])
+def test_damaged_requests_are_refused(change: int) -> None:
+    for where in range(len(CSR)):
+        damaged = CSR[:where] + bytes([CSR[where] ^ change]) + CSR[where + 1 :]
+        with pytest.raises(CertificateError):
+            SHARED.sign_request(damaged, node="edge-1", server=True)
+
+
 @given(st.integers(0, 10_000), st.integers(1, 255))
-def test_damaged_requests_are_refused_or_harmless(where: int, change: int) -> None:
+def test_damaged_certificates_are_described_or_refused(where: int, change: int) -> None:
+    where %= len(CERTIFICATE)
+    damaged = CERTIFICATE[:where] + bytes([CERTIFICATE[where] ^ change]) + CERTIFICATE[where + 1 :]
+    with suppress(CertificateError):
+        describe(damaged)
+    with suppress(CertificateError):
+        answers_request(damaged, CSR)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_damaged_requests_of_any_kind_are_refused(where: int, change: int) -> None:
     where %= len(CSR)
     damaged = CSR[:where] + bytes([CSR[where] ^ change]) + CSR[where + 1 :]
     with pytest.raises(CertificateError):
@@ -209,3 +228,4 @@ def test_damaged_requests_are_refused_or_harmless(where: int, change: int) -> No
 
 SHARED = Authority.create()
 _, CSR = new_request("edge-1")
+CERTIFICATE = SHARED.issue_server(["cloud.example.org"], ["192.0.2.1"]).certificate_der
