@@ -78,7 +78,8 @@ def _when(moment: float) -> str:
 
 
 class Certificates:
-    """token: asked anew at each attempt, "" when there is none. enrolled: called once certificates are on disk."""
+    """token: asked anew at each attempt, "" when there is none. enrolled: called once certificates are on disk.
+    settle: seconds that a link must be up before its certificate is renewed."""
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class Certificates:
         token: Callable[[], str],
         enrolled: Callable[[], None],
         rotate: bool = True,
+        settle: float = 60.0,
     ) -> None:
         self._files = files
         self._server = server.rstrip("/")
@@ -96,6 +98,7 @@ class Certificates:
         self._token = token
         self._enrolled = enrolled
         self._rotate = rotate
+        self._settle = settle
         self._warned = ""
         self._limiter = trio.CapacityLimiter(1)
 
@@ -106,6 +109,12 @@ class Certificates:
 
         Raises NotReady, or TlsError when the files cannot be used.
         """
+        try:
+            return await self._ready()
+        except OSError as error:
+            raise NotReady(f"the certificate files cannot be used: {error}") from error
+
+    async def _ready(self) -> TlsContext:
         need, text = await trio.to_thread.run_sync(self._look, limiter=self._limiter)
         if text and text != self._warned:
             log.warning("%s", text)
@@ -191,7 +200,7 @@ class Certificates:
             return
         share = random.uniform(0.7, 0.9)  # noqa: S311 - spreads the load of many edges, hides nothing
         due = found.not_before + share * (found.not_after - found.not_before)
-        await trio.sleep(60.0)  # a clock that is far ahead must not make a loop of this
+        await trio.sleep(self._settle)  # a clock that is far ahead must not make a loop of this
         while (left := due - time.time()) > 0:  # noqa: ASYNC110 - the wall clock decides, and it may jump
             await trio.sleep(min(left, _LONGEST_SLEEP))
 

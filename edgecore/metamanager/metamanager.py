@@ -17,6 +17,7 @@ import trio
 from beehive.message import Message, Operation, build
 from beehive.resource import CLUSTER_SCOPE, Resource
 from beehive.sqlite import StoreError
+from beehive.supervise import supervise
 from edgecore.edged.runtime.engine import Engine, PodIdentity
 from edgecore.edgehub.outbox import Outbox
 from edgecore.metamanager import answers, tokens
@@ -83,10 +84,9 @@ class MetaManager:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """The pipeline. It survives a failing database: the cloud is not told "OK", and sends again."""
-        await self._refill.begin()
         task_status.started()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._refill.run)
+            nursery.start_soon(supervise, "refill", self._refill.run)
             await self._pipeline()
 
     async def _pipeline(self) -> None:

@@ -54,18 +54,15 @@ class Refill:
     @property
     def guarding(self) -> bool:
         """Whether pods run here of which the store does not know whether they are wanted."""
+        if not self._begun.is_set():
+            return True
         return self.needed and (not self._surveyed.is_set() or bool(self._lost))
 
-    async def begin(self) -> None:
+    async def _begin(self) -> None:
         """Finds out whether the store is new."""
 
         def look() -> bool:
-            if self._store.state(FILLED) is not None:
-                return False
-            if self._store.rows("pod") or self._store.rows("node"):
-                self._store.set_state(FILLED, "taken over")
-                return False
-            return True
+            return self._store.state(FILLED) is None and not self._store.keys("pod") and not self._store.keys("node")
 
         self.needed = await self._store.database.write(look)
         self._begun.set()
@@ -98,7 +95,8 @@ class Refill:
             self._linked = trio.Event()
 
     async def run(self) -> None:
-        """Returns when the store is filled."""
+        """Returns when the store is filled. Raises StoreError; start it again then."""
+        await self._begin()
         delays = Backoff(first=1.0, limit=30.0)
         while self.needed:
             await self._linked.wait()

@@ -11,6 +11,7 @@ from beehive.settings import dump
 from edgecore.app import App
 from edgecore.config import EdgeCore
 from edgecore.edgehub import validity
+from edgecore.edgehub.certificates import Certificates, Files, NotReady
 from edgecore.jointoken import JoinTokenSource
 from viaduct.certificates import Authority
 
@@ -112,3 +113,32 @@ async def test_a_clock_before_the_certificate_is_said_with_both_times(
     await cloud.connected()
     assert any("1970-01-02T00:00:00Z" in record.message and "set the clock" in record.message for record in caplog.records)
     nursery.cancel_scope.cancel()
+
+
+async def test_a_certificate_is_renewed_with_itself_in_time(
+    cloud: ScriptedCloud, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.issue("edge-1", folder)
+    files = Files(folder / "rootCA.crt", folder / "server.crt", folder / "server.key")
+    before = files.certificate.read_bytes()
+    async with cloud.certificate_server() as address:
+        certificates = Certificates(files, server=address, node="edge-1", token=str, enrolled=lambda: None, settle=0.0)
+        with trio.move_on_after(0.2) as early:
+            await certificates.renewed()
+        assert early.cancelled_caught
+        nearly_over = validity.read(before).not_after - 3600
+        monkeypatch.setattr("edgecore.edgehub.certificates.time.time", lambda: nearly_over)
+        with trio.fail_after(20):
+            await certificates.renewed()
+            await certificates.ready()
+    assert cloud.enrolments == [""]
+    assert files.certificate.read_bytes() != before
+
+
+async def test_files_that_cannot_be_written_are_a_cause(cloud: ScriptedCloud, folder: Path) -> None:
+    (folder / "file").write_text("")
+    files = Files(folder / "file" / "rootCA.crt", folder / "file" / "server.crt", folder / "file" / "server.key")
+    async with cloud.certificate_server() as address:
+        certificates = Certificates(files, server=address, node="edge-1", token=cloud.token, enrolled=lambda: None)
+        with pytest.raises(NotReady, match="file"):
+            await certificates.ready()

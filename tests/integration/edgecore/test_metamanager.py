@@ -166,3 +166,33 @@ async def test_it_reconnects_and_goes_on(cloud: ScriptedCloud, edge: App) -> Non
     await cloud.link.aclose()
     await cloud.until(lambda: cloud.connections == 2 and cloud.link is not None and cloud.keepalives >= 2)
     await cloud.acked(await cloud.push("update", "default/pod/web", pod("web")))
+
+
+async def test_a_full_disk_is_not_acknowledged_and_passes(cloud: ScriptedCloud, edge: App) -> None:
+    def limit(pages: int) -> None:
+        edge.store.database.peewee.execute_sql(f"PRAGMA max_page_count = {pages}")
+
+    await edge.store.database.write(lambda: limit(1))
+    big = config_map("big", {"k": "v" * 100_000})
+    refused = await cloud.push("update", "default/configmap/big", big)
+    await cloud.until(lambda: [error.parent_id for error in cloud.errors] == [refused.id])
+    await edge.store.database.write(lambda: limit(100_000))
+    await cloud.acked(await cloud.push("update", "default/configmap/big", big))
+    assert refused.id not in cloud.acks
+
+
+async def test_a_token_is_found_again_and_goes_with_its_pod(cloud: ScriptedCloud, edge: App) -> None:
+    bound = {"kind": "Pod", "apiVersion": "v1", "name": "web", "uid": "uid-web"}
+    wish = {"spec": {"audiences": None, "expirationSeconds": 3607, "boundObjectRef": bound}}
+    issued = {"metadata": {}, "spec": wish["spec"], "status": {"token": "t", "expirationTimestamp": "2999-01-01T00:00:00Z"}}
+    await cloud.acked(await cloud.push("insert", "default/pod/web", pod("web")))
+    cloud.answer = lambda request: cloud.reply(request, issued)
+    assert await edge.meta.service_account_token("default", "default", wish) == issued
+    assert await edge.meta.service_account_token("default", "default", wish) == issued
+    assert len(cloud.received) == 1
+    await cloud.acked(await cloud.push("delete", "default/pod/web", pod("web")))
+    assert await edge.store.database.read(lambda: edge.store.keys("serviceaccounttoken")) == set()
+
+
+async def test_the_database_is_private(edge: App) -> None:
+    assert edge.store.database.path.stat().st_mode & 0o777 == 0o600
