@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edgecore.edged import pods
-from edgecore.edged.plan import Problem, is_finished, latest, restarts
+from edgecore.edged.plan import Problem, is_finished, latest, pod_problem, restarts
 from edgecore.edged.runtime.engine import ContainerInfo, PodInfo, State
 from kube import objects
 from kube.objects import Object
@@ -115,7 +115,7 @@ def _is_last(pod: Object, spec: Object, seen: Observation, current: ContainerInf
 
 def _waiting(pod: Object, seen: Observation, name: str) -> Object | None:
     """Why an ended container is not running again yet; None while its restart is at hand."""
-    problem = seen.problems.get(name) or seen.problems.get("")
+    problem = seen.problems.get(name) or pod_problem(seen.problems)
     if problem is not None:
         return {"reason": problem.reason, "message": problem.message}
     if name in seen.crash_waits:
@@ -150,7 +150,7 @@ def _without_container(status: Object, pod: Object, seen: Observation, before: O
     reason = "ContainerCreating" if seen.initialized or _is_first_init(pod, name) else "PodInitializing"
     if reason == "ContainerCreating" and not init and pods.init_containers(pod):
         reason = "PodInitializing"
-    problem = seen.problems.get(name) or seen.problems.get("")
+    problem = seen.problems.get(name) or pod_problem(seen.problems)
     waiting: Object = {"reason": reason}
     if problem is not None and (name in seen.problems or reason == "ContainerCreating"):
         waiting = {"reason": problem.reason, "message": problem.message}

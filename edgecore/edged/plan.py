@@ -23,6 +23,10 @@ BACKOFF_RESET: Final = 600.0
 BACKOFF_STEP: Final = "edgecore.io/backoff-step"
 """Annotation of a container: how many crashes in a row led to it."""
 
+VOLUMES: Final = "/volumes"
+SANDBOX: Final = "/sandbox"
+"""Names under which problems of the whole pod are kept, beside those of its containers."""
+
 SANDBOX_LABEL: Final = "io.kubernetes.sandbox.id"
 
 Hash: TypeAlias = Callable[[Object], str]
@@ -96,6 +100,11 @@ def backoff_step(info: ContainerInfo) -> int:
     """The step that ``info`` carries; a container of another kubelet has none, its restart count stands in."""
     text = info.annotations.get(BACKOFF_STEP, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else info.attempt
+
+
+def pod_problem(problems: Mapping[str, Problem]) -> Problem | None:
+    """What holds up all containers."""
+    return problems.get(VOLUMES) or problems.get(SANDBOX)
 
 
 def latest(info: PodInfo | None, name: str) -> ContainerInfo | None:
@@ -173,8 +182,7 @@ def deadline(pod: Object) -> float | None:
 def plan(pod: Object, info: PodInfo | None, now: float, *, hash_of: Hash, problems: Mapping[str, Problem] | None = None) -> Plan:
     """The next steps for a pod that shall run (neither deleted nor terminal).
 
-    problems: recent failures by container name, "" for what the whole pod needs (sandbox, volumes); nothing of theirs is tried
-    before its time.
+    problems: recent failures by container name, VOLUMES or SANDBOX; nothing of theirs is tried before its time.
     """
     draft = _Draft(pod, info, now, hash_of, problems or {})
     draft.decide()
@@ -217,7 +225,7 @@ class _Draft:
         newest = newest_sandbox(self.info)
         if newest and pods.restart_policy(self.pod) == "Never" and self.has_started():
             self.stop_rest("its sandbox is gone and restartPolicy is Never")
-        elif not self.blocked(""):
+        elif not self.blocked(SANDBOX) and not self.blocked(VOLUMES):
             self.stop_rest("its sandbox has to be made anew")
             self.actions.append(CreateSandbox(newest.attempt + 1 if newest else 0))
 
@@ -276,7 +284,7 @@ class _Draft:
     def start(self, spec: Object, found: ContainerInfo | None, *, fresh: bool, init: bool = False, reset: bool = False) -> None:
         """Starts the successor of ``found``, or notes how long it has to wait. fresh: it crashed in this very sandbox."""
         name = str(spec["name"])
-        if self.blocked(name) or self.blocked(""):
+        if self.blocked(name) or self.blocked(VOLUMES):
             return
         if found is None:
             self.actions.append(StartContainer(spec, _first_attempt(self.pod, name), init=init))

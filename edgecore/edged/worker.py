@@ -15,6 +15,8 @@ import trio
 from edgecore.edged import killing, pods, sources, termination
 from edgecore.edged.container_status import Observation
 from edgecore.edged.plan import (
+    SANDBOX,
+    VOLUMES,
     Action,
     CreateSandbox,
     Plan,
@@ -74,10 +76,11 @@ class PodWorker:
     def update(self, pod: Object) -> None:
         """A newer form of the same pod."""
         urgent = self.is_ending != (objects.is_deleting(pod) or self.forgotten) or pods.grace(pod) < pods.grace(self.pod)
-        if objects.spec(pod) != objects.spec(self.pod) or objects.metadata(pod) != objects.metadata(self.pod):
+        if objects.spec(pod) != objects.spec(self.pod):
             self._stale = True
-            if objects.spec(pod) != objects.spec(self.pod):
-                self._problems.clear()
+            self._problems.clear()
+        elif (objects.labels(pod), objects.annotations(pod)) != (objects.labels(self.pod), objects.annotations(self.pod)):
+            self._stale = True
         self.pod, self.keys = pod, sources.keys(pod)
         self.wake(urgent=urgent)
 
@@ -91,7 +94,6 @@ class PodWorker:
         """Look again. urgent: also give up what can be given up (a pull, a grace period). stale: objects it uses changed."""
         if stale:
             self._stale = True
-            self._problems = {k: p for k, p in self._problems.items() if p.reason not in _CURED_BY_OBJECTS}
         if urgent:
             self._patience.cancel()
         self._wake.set()
@@ -182,10 +184,11 @@ class PodWorker:
 
     async def _prepare(self) -> None:
         """Brings objects and volumes to their newest state, if something may have changed."""
-        trouble = self._problems.get("")
+        trouble = self._problems.get(VOLUMES)
         if not self._stale and not (trouble and trouble.retry_at <= self._room.clock()):
             return
         self._stale = False
+        self._problems = {k: p for k, p in self._problems.items() if k == VOLUMES or p.reason != "CreateContainerConfigError"}
         self._patience = trio.CancelScope()
         with self._patience:
             found = await sources.gather(self.pod, self._room.meta)
@@ -199,9 +202,9 @@ class PodWorker:
                 mounter.set_up, self.pod, self._material, self._room.settings, limiter=self._room.files
             )
         except (mounter.VolumeError, OSError) as error:
-            self._note("", "ContainerCreating", no_token or str(error))
+            self._note(VOLUMES, "ContainerCreating", no_token or str(error))
             return
-        self._problems.pop("", None)
+        self._problems.pop(VOLUMES, None)
         for text in complaints:
             log.warning("%s: %s; its old content stays", pods.described(self.pod), text)
 
@@ -226,9 +229,9 @@ class PodWorker:
         try:
             await self._room.engine.create_sandbox(sandbox_spec(self.pod, action.attempt, self._room.settings))
         except EngineError as error:
-            self._note("", "ContainerCreating", f"Failed to create pod sandbox: {error}")
+            self._note(SANDBOX, "ContainerCreating", f"Failed to create pod sandbox: {error}")
             return False
-        self._problems.pop("", None)
+        self._problems.pop(SANDBOX, None)
         return True
 
     async def _start(self, action: StartContainer, info: PodInfo | None) -> bool:
@@ -254,9 +257,9 @@ class PodWorker:
         before = self._problems.get(name)
         failures = before.failures + 1 if before and before.reason == reason and before.message == message else 1
         delay = min(RETRY_LIMIT, RETRY_FIRST * 2.0 ** min(failures - 1, 16))
-        if reason in _CURED_BY_OBJECTS:
+        if name == VOLUMES or reason == "CreateContainerConfigError":
             delay = RETRY_FIRST
-        if name == "" and (before is None or before.message != message):
+        if name in (VOLUMES, SANDBOX) and (before is None or before.message != message):
             log.warning("%s waits: %s", pods.described(self.pod), message)
         self._problems[name] = Problem(reason, message, self._room.clock() + delay * random.uniform(1.0, 1.2), failures)  # noqa: S311
 
@@ -319,6 +322,3 @@ class PodWorker:
         if not self.forgotten:
             self._room.statuses.end(self.pod)
         return float("inf")
-
-
-_CURED_BY_OBJECTS: Final = ("ContainerCreating", "CreateContainerConfigError")
