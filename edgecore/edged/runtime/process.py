@@ -373,6 +373,8 @@ def make_root(root: Path, spec: ContainerSpec) -> None:
 def signal_group(leader: tuple[int, int], number: signal.Signals) -> None:
     """To the leader's process group. When the leader is gone its group may live on; its number is not given to others then."""
     pid, _ = leader
+    if pid <= 1:  # to these numbers it would mean: our own group, or everybody
+        return
     if not alive(leader) and Path(f"/proc/{pid}").exists():
         return  # the number is another process' now
     with suppress(ProcessLookupError, PermissionError):

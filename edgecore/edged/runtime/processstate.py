@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 LARGEST_FILE = 4 << 20
 SCHEME = "process://"
+NOBODY = (0, 0)
+"""A (pid, start time) that is no process."""
 
 
 class Limits(msgspec.Struct):
@@ -72,6 +74,7 @@ class StartRecord(msgspec.Struct):
     shim: tuple[int, int]
     child: tuple[int, int]
     started_at: float
+    boot: str = ""
 
 
 class ExitRecord(msgspec.Struct):
@@ -97,7 +100,7 @@ class StateFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.boot = boot_id()
+        self.boot = shim.boot_id()
 
     def container_directory(self, key: str) -> Path:
         return self.root / "containers" / plain(key)
@@ -123,7 +126,11 @@ class StateFolder:
         return read(self.sandbox_directory(key) / "sandbox.json", SandboxRecord)
 
     def started(self, key: str) -> StartRecord | None:
-        return read(self.container_directory(key) / "start.json", StartRecord)
+        """Processes of an earlier boot, and numbers that are no container's, are NOBODY: they must never be signalled."""
+        record = read(self.container_directory(key) / "start.json", StartRecord)
+        if record is not None and (record.boot != self.boot or record.shim[0] <= 1 or record.child[0] <= 1):
+            record.shim = record.child = NOBODY
+        return record
 
     def ended(self, key: str) -> ExitRecord | None:
         return read(self.container_directory(key) / "exit.json", ExitRecord)
@@ -234,13 +241,6 @@ def _entries(directory: Path) -> list[Path]:
         return sorted(directory.iterdir())
     except FileNotFoundError:
         return []
-
-
-def boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
 
 
 def node_address() -> str:

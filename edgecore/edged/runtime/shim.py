@@ -4,8 +4,9 @@ It imports nothing but the standard library, and little of that, since one of it
 outlives edgecore (own session, no parent), starts the program that ``container.json`` describes, writes its output to the
 log in CRI's format, and when the program ends leaves ``exit.json``. What it knows is in files, written whole or not at all:
 
-start.json  {"shim": [pid, start time], "child": [pid, start time], "started_at": s}; the start time, as in
-            /proc/<pid>/stat, tells a process from a later one with the same pid
+start.json  {"shim": [pid, start time], "child": [pid, start time], "started_at": s, "boot": id}; the start time, as in
+            /proc/<pid>/stat, tells a process from a later one with the same pid, and the kernel's boot id from one
+            after a reboot
 exit.json   {"exit_code": n, "finished_at": s, "reason": "", "message": ""}
 
 As in a container, nothing lives longer than the first program: its process group and whatever else descends from it is
@@ -88,7 +89,8 @@ def _shim(report: int) -> None:
         _tell(report, {"error": error})
         return
     me = os.getpid()
-    write("start.json", {"shim": [me, start_time(me)], "child": [child, start_time(child)], "started_at": time.time()})
+    pids = {"shim": [me, start_time(me)], "child": [child, start_time(child)]}
+    write("start.json", {**pids, "started_at": time.time(), "boot": boot_id()})
     _tell(report, {})
     status = _follow(child, pipes, wake, log)
     code = os.waitstatus_to_exitcode(status)
@@ -258,6 +260,15 @@ def _stat(pid: int) -> list[str]:
             return file.read().decode(errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def boot_id() -> str:
+    """Another one after each boot; empty when the kernel does not tell."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def write(path: str, record: dict[str, object]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 from pathlib import Path
 
 import msgspec
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from edgecore.edged.runtime import processstate, shim
 from edgecore.edged.runtime.crilog import tail
 from edgecore.edged.runtime.engine import ContainerSpec, EngineError, Mount, PodIdentity, State
-from edgecore.edged.runtime.process import make_root, nice_of, user_of
+from edgecore.edged.runtime.process import make_root, nice_of, signal_group, user_of
 from edgecore.edged.runtime.select import instance_of, open_engine
 
 POD = PodIdentity("default", "web", "u1")
@@ -83,6 +85,33 @@ def test_a_container_whose_shim_has_gone_without_a_word_has_ended(tmp_path: Path
     assert (info.state, info.exit_code, info.started_at) == (State.EXITED, 255, 2.0)
     assert "shim was killed" in info.message
     assert state.ended("ab") is not None  # it stays so
+
+
+@pytest.mark.parametrize("pid", [0, 1, -1, -5])
+def test_no_record_makes_us_signal_ourselves_or_everybody(tmp_path: Path, pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("signalled")
+
+    monkeypatch.setattr(os, "killpg", never)
+    signal_group((pid, 5), signal.SIGKILL)
+    state = processstate.StateFolder(tmp_path)
+    state.write_container("ab", _record())
+    start = state.container_directory("ab") / "start.json"
+    start.write_text(json.dumps({"shim": [pid, 5], "child": [pid, 5], "started_at": 2.0, "boot": state.boot}))
+    found = state.started("ab")
+    assert found is not None
+    assert found.child == found.shim == processstate.NOBODY
+
+
+def test_processes_of_an_earlier_boot_are_nobody(tmp_path: Path) -> None:
+    state = processstate.StateFolder(tmp_path)
+    state.write_container("ab", _record())
+    me = [os.getpid(), shim.start_time(os.getpid())]
+    start = state.container_directory("ab") / "start.json"
+    start.write_text(json.dumps({"shim": me, "child": me, "started_at": 2.0, "boot": state.boot}))
+    assert state.container_info("ab", _record()).state is State.RUNNING
+    start.write_text(json.dumps({"shim": me, "child": me, "started_at": 2.0, "boot": "an earlier one"}))
+    assert state.container_info("ab", _record()).state is State.EXITED
 
 
 @given(st.sampled_from(["container.json", "start.json", "exit.json"]), st.binary(max_size=60) | st.sampled_from(
