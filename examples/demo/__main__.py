@@ -5,10 +5,14 @@ Everything that it writes is under .demo/ in the repository. With --once it also
 
 from __future__ import annotations
 
+# ruff: noqa: E402 - the modules take a moment to load, and Ctrl-C must be quiet already
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
