@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import aclosing
 from typing import Any
 
 import trio
@@ -124,6 +125,8 @@ async def _send_stream(stream: Stream, send: Send) -> None:
     # An empty piece makes the headers go out now: clients wait for them before they count a watch as begun.
     await send({"type": "http.response.body", "body": b"", "more_body": True})
     with trio.move_on_after(stream.seconds) if stream.seconds else trio.CancelScope():
-        async for line in stream.lines:
-            await send({"type": "http.response.body", "body": line, "more_body": True})
+        async with aclosing(stream.lines) as lines:
+            async for line in lines:
+                if line:
+                    await send({"type": "http.response.body", "body": line, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+import trio
 
 from cloudcore.apiserver import body, subresources, tables, watch
 from cloudcore.apiserver.api import Api
@@ -22,6 +24,8 @@ from kube.objects import Object
 
 ReadBody = Callable[[], Awaitable[bytes]]
 
+_AT_ONCE: Final = 64
+"""Deletions of one collection that wait for the same commit."""
 _COMMON_FIELDS: Final = frozenset({"metadata.name", "metadata.namespace"})
 
 
@@ -29,7 +33,7 @@ _COMMON_FIELDS: Final = frozenset({"metadata.name", "metadata.namespace"})
 class Stream:
     """An answer without end, in lines."""
 
-    lines: AsyncIterator[bytes]
+    lines: AsyncGenerator[bytes, None]
     seconds: float | None
 
 
@@ -195,14 +199,20 @@ class Resources:
         if "deletecollection" not in kind.resource.verbs:
             raise status.method_not_supported(kind.resource, request.method)
         options, matches = _delete_options(request, data), self._matcher(kind, request, target)
+        found = [entry for entry in self._api.store.entries(kind.key, target.namespace) if matches(entry)]
+        room = trio.CapacityLimiter(_AT_ONCE)
         gone = []
-        for entry in [entry for entry in self._api.store.entries(kind.key, target.namespace) if matches(entry)]:
+
+        async def remove(entry: Entry) -> None:
             namespace, name = _place(entry)
-            try:
-                await self._api.delete(kind, namespace, name, **{**options, "uid": entry.obj["metadata"]["uid"]})
-            except (status.NotFound, status.Conflict):
-                continue
-            gone.append(msgspec.Raw(entry.raw))
+            async with room:
+                with suppress(status.NotFound, status.Conflict):
+                    await self._api.delete(kind, namespace, name, **{**options, "uid": entry.obj["metadata"]["uid"]})
+                    gone.append(msgspec.Raw(entry.raw))
+
+        async with trio.open_nursery() as nursery:
+            for entry in found:
+                nursery.start_soon(remove, entry)
         head = {"kind": kind.resource.list_kind, "apiVersion": kind.resource.api_version}
         return json_response(200, {**head, "metadata": {"resourceVersion": str(self._api.store.revision)}, "items": gone})
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 import trio
 
-from cloudcore.apiserver.history import Change, Entry, Expired
+from cloudcore.apiserver.history import Change, Entry, Expired, History
 from cloudcore.apiserver.kinds import Kind
 from cloudcore.apiserver.store import Store
 from kube import status
@@ -17,6 +17,8 @@ from kube.objects import Object
 
 BOOKMARK_EVERY: Final = 60.0
 """Seconds of silence after which a client that understands bookmarks gets one."""
+_TOGETHER: Final = 128
+"""Objects that are sent at once when a watch begins."""
 _INITIAL_END: Final = "k8s.io/initial-events-end"
 
 
@@ -45,43 +47,61 @@ def _bookmark(kind: Kind, revision: int, annotations: dict[str, str] | None = No
     return _event("BOOKMARK", obj)
 
 
-async def stream(store: Store, wish: Wish) -> AsyncIterator[bytes]:
-    """Lines of JSON without end. A client that is too slow gets an ERROR event (410) and the end."""
+async def stream(store: Store, wish: Wish) -> AsyncGenerator[bytes, None]:
+    """Whole lines of JSON, one or more at a time, without end.
+
+    A client that asks for too much of the past, or is too slow, gets an ERROR event (410) and the end.
+    """
     history = store.history(wish.kind.key)
-    first = True
-    if wish.since is None:
-        present, revision, place = store.entries(wish.kind.key), store.revision, history.end
-        for entry in present:
-            if wish.matches(entry):
-                yield _event("ADDED", wish.render(entry, first))
-                first = False
-        if wish.announce_initial_end and wish.bookmarks:
-            yield _bookmark(wish.kind, revision, {_INITIAL_END: "true"})
-    else:
-        if wish.since > store.revision:
-            # A revision from another life of the database: only a fresh list can help.
-            yield _expired(wish.since, store.revision)
-            return
-        try:
-            place = history.place_after(wish.since)
-        except Expired:
-            yield _expired(wish.since, history.floor)
-            return
-    while True:
-        with trio.move_on_after(BOOKMARK_EVERY):
-            await history.wait(place)
-        try:
+    lines = _Lines(wish)
+    try:
+        if wish.since is None:
+            place, revision = history.end, store.revision
+            present = store.entries(wish.kind.key)
+            for start in range(0, len(present), _TOGETHER):
+                yield b"".join(lines.initial(present[start : start + _TOGETHER]))
+            if wish.announce_initial_end and wish.bookmarks:
+                yield _bookmark(wish.kind, revision, {_INITIAL_END: "true"})
+        else:
+            place = _place(store, wish.since, history)
+        while True:
+            with trio.move_on_after(BOOKMARK_EVERY):
+                await history.wait(place)
             changes = history.read(place)
-        except Expired:
-            yield _expired(wish.since or 0, history.floor)
-            return
-        place += len(changes)
+            place += len(changes)
+            if changes:
+                yield b"".join(lines.of(changes))  # one write for all that has come together
+            elif wish.bookmarks:
+                yield _bookmark(wish.kind, store.revision)
+    except Expired:
+        yield _event("ERROR", status.expired_version(wish.since or 0, history.floor).to_status())
+
+
+def _place(store: Store, since: int, history: History) -> int:
+    if since > store.revision:
+        raise Expired  # a revision from another life of the database: only a fresh list can help
+    return history.place_after(since)
+
+
+class _Lines:
+    """Events of one watch; the first one carries what later ones need not repeat."""
+
+    def __init__(self, wish: Wish) -> None:
+        self._wish = wish
+        self._first = True
+
+    def initial(self, entries: list[Entry]) -> Iterator[bytes]:
+        return (self._line("ADDED", entry) for entry in entries if self._wish.matches(entry))
+
+    def of(self, changes: list[Change]) -> Iterator[bytes]:
         for change in changes:
-            if (type_ := _seen_as(change, wish.matches)) is not None:
-                yield _event(type_, wish.render(change.entry, first))
-                first = False
-        if not changes and wish.bookmarks:
-            yield _bookmark(wish.kind, store.revision)
+            if (type_ := _seen_as(change, self._wish.matches)) is not None:
+                yield self._line(type_, change.entry)
+
+    def _line(self, type_: str, entry: Entry) -> bytes:
+        line = _event(type_, self._wish.render(entry, self._first))
+        self._first = False
+        return line
 
 
 def _seen_as(change: Change, matches: Callable[[Entry], bool]) -> str | None:
@@ -93,7 +113,3 @@ def _seen_as(change: Change, matches: Callable[[Entry], bool]) -> str | None:
     if now:
         return "MODIFIED" if before else "ADDED"
     return "DELETED" if before else None
-
-
-def _expired(wanted: int, floor: int) -> bytes:
-    return _event("ERROR", status.expired_version(wanted, floor).to_status())
