@@ -54,6 +54,7 @@ class ScriptedCloud:
     def __init__(self, folder: Path, authority: Authority | None = None) -> None:
         self.folder = folder
         self.authority = authority or Authority.create()
+        self.heard: list[Message] = []
         self.received: list[Message] = []
         self.enrolments: list[str] = []
         self.podlists: list[Message] = []
@@ -158,6 +159,7 @@ class ScriptedCloud:
             self._changed()
 
     async def _take(self, link: Link, message: Message) -> None:
+        self.heard.append(message)
         if message.operation == Operation.KEEPALIVE:
             self.keepalives += 1
         elif message.operation == Operation.ERROR:
