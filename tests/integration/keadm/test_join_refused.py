@@ -130,6 +130,10 @@ def test_quic_is_refused_plainly(join: Callable[..., Any], token: str) -> None:
     assert "quic is not built yet" in join("--hub-protocol", "quic", token=token).error
 
 
+def test_a_cri_endpoint_is_refused_plainly(join: Callable[..., Any], token: str) -> None:
+    assert "CRI is not built yet" in join("-p", "unix:///run/containerd/containerd.sock", token=token).error
+
+
 def test_an_unknown_key(join: Callable[..., Any], token: str) -> None:
     assert "did you mean `edgeHub`" in join("--set", "modules.edgehub.heartbeat=10", token=token).error
 
