@@ -77,8 +77,8 @@ def _checked(options: dict[str, Any]) -> tuple[Wishes, JoinToken]:
         raise KeadmError(f"unsupported hub of protocol: {options['hub_protocol']}; websocket works, quic is not built yet")
     if any(name in options["remote_runtime_endpoint"] for name in ("containerd", "crio", "cri-dockerd")):
         raise KeadmError(
-            f"{options['remote_runtime_endpoint']} is a CRI endpoint, and CRI is not built yet: leave the option away (docker if it "
-            "answers, else plain processes), or give docker's own, unix:///var/run/docker.sock"
+            f"{options['remote_runtime_endpoint']} is a CRI endpoint, and CRI is not built yet: leave the option away (docker if "
+            "it answers, else plain processes), or give docker's own, unix:///var/run/docker.sock"
         )
     if not options["token"]:
         raise KeadmError("the join token is missing: give --token, printed by `keadm gettoken` in the cloud")
