@@ -235,7 +235,7 @@ def container_info(inspected: Mapping[str, Any], image: str, image_id: str) -> C
         hash=annotations.pop(HASH, ""),
         created_at=created,
         started_at=started or (created if phase is State.EXITED else 0.0),
-        finished_at=(ended or created) if phase is State.EXITED else 0.0,
+        finished_at=max(ended or created, started) if phase is State.EXITED else 0.0,  # docker's clock reads race
         exit_code=code if phase is State.EXITED else 0,
         reason=reason,
         message=explain(str(state.get("Error") or "")) if phase is State.EXITED else "",

@@ -110,6 +110,13 @@ def test_states(state: Any, phase: State, reason: str, code: int) -> None:
     assert (info.state, info.reason, info.exit_code, info.id, info.hash) == (phase, reason, code, "docker://ab", "h")
 
 
+def test_a_short_life_never_ends_before_it_began() -> None:
+    """docker notes the start of a program after containerd has noted its end, when it runs for less than a millisecond."""
+    state = {"Status": "exited", "StartedAt": "2026-01-01T00:00:00.97072Z", "FinishedAt": "2026-01-01T00:00:00.97034Z"}
+    info = objects.container_info({"Created": "2026-01-01T00:00:00Z", "State": state}, "", "")
+    assert info.created_at < info.started_at <= info.finished_at
+
+
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner))
 
 
