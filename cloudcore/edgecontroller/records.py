@@ -42,6 +42,13 @@ class _Entry:
     version: str
     stored: str | None = None
     """The version in the API; None: the record is not there yet."""
+    losses: int = 0
+    """How often somebody else removed the record. The news of it may overtake the answer to a call of ours."""
+
+    def written(self, version: str, losses: int) -> None:
+        """A call that began when ``losses`` was as given has stored this version."""
+        if self.losses == losses:
+            self.stored = version
 
 
 def parse_record(record: Object) -> tuple[str, Path, Recorded] | None:
@@ -104,6 +111,7 @@ class Records:
         self._removing.discard((node, uid))
         if entry.stored is not None or not self._durable:
             return
+        losses = entry.losses
         with trio.fail_after(DEADLINE):
             try:
                 await self._client.create(_kind(path), new_record(node, path, uid), namespace=_space(path))
@@ -112,7 +120,7 @@ class Records:
                     raise
         # The status block of a create request is ignored (it is a subresource): "0" is written with the next batch,
         # unless the acknowledgement overtakes it.
-        entry.stored = ""
+        entry.written("", losses)
         self._dirty[node, path, uid] = None
 
     def acknowledged(self, node: str, path: Path, uid: str, version: str) -> None:
@@ -202,6 +210,7 @@ class Records:
         entry = self._nodes.get(node, {}).get(path, {}).get(uid)
         if entry is not None:
             entry.stored = None
+            entry.losses += 1
             self._dirty[node, path, uid] = None
 
     async def flush(self) -> None:
@@ -227,22 +236,23 @@ class Records:
         entry = self._nodes.get(node, {}).get(path, {}).get(uid)
         name, space = f"{node}.{uid}", _space(path)
         if entry is None:
+            # It stays in _removing until the watch says so: older news of it may still be on the way.
             try:
                 await self._client.delete(_kind(path), name, namespace=space, grace_seconds=0)
             except ApiError as error:
                 if error.code != 404:
                     raise
-            self._removing.discard((node, uid))
+                self._removing.discard((node, uid))
             return
         if entry.stored is None:
             await self.ensure(node, path, uid)
-        version = entry.version
+        version, losses = entry.version, entry.losses
         if entry.stored == version:
             return
         patch = {"status": {"objectResourceVersion": version}}
         try:
             await self._client.patch(_kind(path), name, patch, namespace=space, kind="merge", subresource="status")
-            entry.stored = version
+            entry.written(version, losses)
         except ApiError as error:
             if error.code != 404:
                 raise

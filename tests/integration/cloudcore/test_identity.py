@@ -1,0 +1,142 @@
+"""CA, server certificate and token over restarts, and the certificate service's refusals."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import httpx2
+import pytest
+import trio
+from clouds.standalone import config_for
+
+from beehive.supervise import Fatal, fatal_cause
+from cloudcore.app import serve
+from kube.resources import SECRETS
+from viaduct import enrol, tls, token
+from viaduct.certificates import Authority, certificate_pem, describe, key_pem, new_request
+from viaduct.token import JoinToken
+
+
+async def values(cloud, name: str) -> dict[str, bytes]:
+    secret = await cloud.client.get(SECRETS, name, namespace="kubeedge")
+    return {key: base64.b64decode(value) for key, value in secret["data"].items()}
+
+
+async def test_a_new_address_gives_a_new_server_certificate_of_the_same_ca(start_cloud, tmp_path) -> None:
+    async with start_cloud() as cloud:
+        ca, server = await values(cloud, "casecret"), await values(cloud, "cloudcoresecret")
+    async with start_cloud() as cloud:
+        assert await values(cloud, "cloudcoresecret") == server, "nothing has changed"
+    config = config_for(tmp_path)
+    config.modules.cloud_hub.advertise_address = ["127.0.0.1", "10.9.8.7"]
+    config.modules.cloud_hub.dns_names = ["cloud.example"]
+    async with start_cloud(config) as cloud:
+        assert await values(cloud, "casecret") == ca
+        info = describe((await values(cloud, "cloudcoresecret"))["cloudcoredata"])
+        assert "10.9.8.7" in info.ip_addresses
+        assert "cloud.example" in info.dns_names
+
+
+async def test_local_files_count_before_the_secret_and_are_written_back(start_cloud, tmp_path) -> None:
+    authority = Authority.create()
+    (tmp_path / "ca.crt").write_bytes(certificate_pem(authority.certificate_der))
+    (tmp_path / "ca.key").write_bytes(key_pem(authority.key_der))
+    config = config_for(tmp_path)
+    config.modules.cloud_hub.tls_ca_file = str(tmp_path / "ca.crt")
+    config.modules.cloud_hub.tls_ca_key_file = str(tmp_path / "ca.key")
+    async with start_cloud(config) as cloud:
+        assert (await values(cloud, "casecret"))["cadata"] == authority.certificate_der
+        assert JoinToken.parse(await cloud.token()).fingerprint == authority.fingerprint
+
+
+async def test_a_broken_ca_secret_is_an_error_and_never_replaced(start_cloud, tmp_path) -> None:
+    async with start_cloud() as cloud:
+        patch = {"data": {"cakeydata": base64.b64encode(b"no key").decode()}}
+        await cloud.client.patch(SECRETS, "casecret", patch, kind="merge", namespace="kubeedge")
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await serve(config_for(tmp_path))
+    fatal = fatal_cause(caught.value)
+    assert isinstance(fatal, Fatal)
+    assert "Secret kubeedge/casecret" in str(fatal)
+
+
+async def test_an_old_token_stays_valid_after_a_restart(start_cloud) -> None:
+    async with start_cloud() as cloud:
+        old = await cloud.token()
+    async with start_cloud() as cloud:
+        edge = cloud.edge()
+        await edge.join(old)
+
+
+async def test_an_expired_token_and_one_of_another_cluster_are_refused(cloud) -> None:
+    ca = await values(cloud, "casecret")
+    good = JoinToken.parse(await cloud.token())
+    expired = JoinToken.parse(token.mint(ca["cakeydata"], good.fingerprint, -1))
+    foreign = JoinToken.parse(token.mint(b"another key", good.fingerprint, 3600))
+    for refused, text in ((expired, "expired"), (foreign, "signature is invalid")):
+        _, request = new_request("edge-1")
+        async with httpx2.AsyncClient(verify=tls.bootstrap_context()) as http:
+            headers = {"NodeName": "edge-1", "Authorization": f"Bearer {refused.jwt}"}
+            got = await http.request("GET", f"{cloud.https}/edge.crt", content=request, headers=headers)
+        assert got.status_code == 401
+        assert text in got.text
+
+
+async def test_a_certificate_renews_itself_but_none_for_another_node(cloud, tmp_path) -> None:
+    edge = await cloud.joined("edge-1")
+    folder: Path = tmp_path / "edge-1"
+    identity = (folder / "node.crt", folder / "node.key")
+    ca = (folder / "ca.crt").read_bytes()
+    _, own = new_request(edge.name)
+    renewed = await enrol.request_certificate(cloud.https, node=edge.name, csr_der=own, ca_pem=ca, identity=identity)
+    assert describe(renewed).common_name == "system:node:edge-1"
+    _, other = new_request("edge-2")
+    with pytest.raises(enrol.EnrolError):
+        await enrol.request_certificate(cloud.https, node="edge-2", csr_der=other, ca_pem=ca, identity=identity)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "code"),
+    [
+        ("GET", "/", {}, b"", 404),
+        ("GET", "/edge.crt", {}, b"", 400),
+        ("GET", "/edge.crt", {"NodeName": "../etc"}, b"", 400),
+        ("GET", "/edge.crt", {"NodeName": "edge-1", "Authorization": "TOKEN", "ExtKeyUsages": "[1]"}, b"", 400),
+        ("GET", "/edge.crt", {"NodeName": "edge-1", "Authorization": "TOKEN", "ExtKeyUsages": "null"}, b"", 400),
+        ("GET", "/edge.crt", {"NodeName": "edge-1", "Authorization": "TOKEN"}, b"no request", 500),
+        ("GET", "/edge.crt", {"NodeName": "edge-1", "Authorization": "TOKEN"}, b"x" * (1024 * 1024 + 1), 413),
+        ("GET", "/node/", {}, b"", 404),
+        ("GET", "/node/a%2Fb", {}, b"", 404),
+        ("POST", "/ca.crt", {}, b"", 405),
+    ],
+)
+async def test_bad_requests(cloud, *, method: str, path: str, headers: dict, body: bytes, code: int) -> None:
+    jwt = JoinToken.parse(await cloud.token()).jwt
+    headers = {name: f"Bearer {jwt}" if value == "TOKEN" else value for name, value in headers.items()}
+    async with httpx2.AsyncClient(verify=tls.bootstrap_context()) as http:
+        got = await http.request(method, f"{cloud.https}{path}", content=body, headers=headers)
+    assert got.status_code == code
+
+
+async def test_a_request_for_another_name_than_its_header_is_not_signed(cloud) -> None:
+    jwt = JoinToken.parse(await cloud.token()).jwt
+    _, request = new_request("edge-2")
+    async with httpx2.AsyncClient(verify=tls.bootstrap_context()) as http:
+        headers = {"NodeName": "edge-1", "Authorization": f"Bearer {jwt}"}
+        got = await http.request("GET", f"{cloud.https}/edge.crt", content=request, headers=headers)
+    assert got.status_code == 500
+
+
+async def test_the_token_is_refreshed(cloud) -> None:
+    from cloudcore.cloudhub import identity
+
+    before = await cloud.token()
+    ca = await values(cloud, "casecret")
+    authority = Authority.from_der(ca["cadata"], ca["cakeydata"])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(identity.keep_token_fresh, cloud.client, authority, 0.0005)
+        with trio.fail_after(20):
+            while await cloud.token() == before:
+                await trio.sleep(0.2)
+        nursery.cancel_scope.cancel()
