@@ -82,23 +82,34 @@ class EdgeHub:
         self._on_connection = on_connection
         self._causes = Causes()
         self._unknown: set[str] = set()
+        self._connected_at: float | None = None
+        self._flapping = False
 
     async def run(self) -> None:
         """Until cancelled."""
         delays = Backoff(first=1.0, limit=30.0)
         while True:
-            started = trio.current_time()
             try:
                 await self._once()
                 delays.reset()
+                self._connected_at = None
                 continue
             except* EXPECTED as group:
                 text = _first(group)
-            if trio.current_time() - started > _SETTLED:
+            if self._connected_at is not None and trio.current_time() - self._connected_at > _SETTLED:
                 delays.reset()
+            self._flapping = self._connected_at is not None and trio.current_time() - self._connected_at < _SETTLED
+            self._connected_at = None
             delay = delays.next()
             self._causes.note(text, delay)
             await trio.sleep(delay)
+
+    def _say_connected(self) -> None:
+        """Loudly, unless the last link ended right after its start: a cloud that does not want us would fill the log."""
+        self._connected_at = trio.current_time()
+        if not self._flapping:
+            self._causes.clear()
+        log.log(logging.DEBUG if self._flapping else logging.INFO, "connected to the cloud at %s", self._settings.url)
 
     async def _once(self) -> None:
         """One link, from certificate to its end. Returns when a renewed certificate asks for a new link."""
@@ -107,8 +118,7 @@ class EdgeHub:
         limits = settings.limits
         async with connect(settings.url, tls=context, node=settings.node, project=settings.project, limits=limits) as link:
             await link.send(_keepalive())
-            self._causes.clear()
-            log.info("connected to the cloud at %s", settings.url)
+            self._say_connected()
             opened = False
 
             def on_open() -> None:
