@@ -35,6 +35,7 @@ class NodeAgent:
         self._lease: Object | None = None
         self._status_wake = trio.Event()
         self._lease_wake = trio.Event()
+        self._introduced = trio.Event()
         self._complaints: dict[str, str] = {}
 
     def wake(self) -> None:
@@ -84,13 +85,19 @@ class NodeAgent:
         while True:
             self._status_wake = trio.Event()
             await self.observe()
-            if stored := await self._room.meta.node():
-                self.object = stored
+            self._remember(await self._room.meta.node())
             if self._room.meta.connected:
                 await self._guard("node", self._bring_up_to_date)
+                self._introduced.set()
             with trio.move_on_after(self._room.settings.status_update_frequency):
                 await self._status_wake.wait()
                 await trio.sleep(0.2)  # several changes of the stored Node at once are one
+
+    def _remember(self, stored: Object | None) -> None:
+        """Takes the stored Node over. One that has gone (somebody deleted it) is asked for at once."""
+        if stored is None and self.object is not None and self._registered:
+            self._push = True
+        self.object = stored or self.object
 
     async def _guard(self, subject: str, task: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -119,7 +126,9 @@ class NodeAgent:
         wanted = node.node_object(self._room.settings, self._facts, self._wanted_status({}))
         try:
             self.object = await self._room.meta.register_node(wanted)
+            self._registered, self._push, self._reported = True, False, trio.current_time()
             log.info("node %s is registered", self._room.settings.node_name)
+            return
         except Refused as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -162,6 +171,7 @@ class NodeAgent:
     async def _keep_lease(self) -> None:
         pause = self._room.settings.lease_duration * lease.RENEW_FRACTION
         delays = Backoff(first=1.0, limit=7.0)
+        await self._introduced.wait()  # the lease belongs to the Node, which therefore comes first
         while True:
             self._lease_wake = trio.Event()
             wait = pause

@@ -209,7 +209,11 @@ class _Draft:
         sandbox = ready_sandbox(self.pod, self.info)
         if sandbox is None:
             self.make_sandbox()
-        elif not is_initialized(self.pod, self.info, sandbox):
+        elif not self.stop_strays(sandbox):
+            self.keep_all(sandbox)
+
+    def keep_all(self, sandbox: SandboxInfo) -> None:
+        if not is_initialized(self.pod, self.info, sandbox):
             self.initialize(sandbox)
         else:
             self.keep_sidecars(sandbox)
@@ -220,6 +224,13 @@ class _Draft:
         info = self.info
         if info and (any(c.state is State.RUNNING for c in info.containers) or any(s.ready for s in info.sandboxes)):
             self.actions.append(StopPod(reason))
+
+    def stop_strays(self, sandbox: SandboxInfo) -> bool:
+        """Stops what still runs for an older sandbox (edgecore was killed while it replaced that)."""
+        running = [c for c in self.info.containers if c.state is State.RUNNING] if self.info else []
+        strays = [c for c in running if not belongs(c, sandbox)]
+        self.actions += [StopContainer(c.id, c.name, "its sandbox was replaced") for c in strays]
+        return bool(strays)
 
     def make_sandbox(self) -> None:
         newest = newest_sandbox(self.info)

@@ -7,7 +7,6 @@ from typing import Final
 
 import trio
 
-from edgecore.edged.plan import latest
 from edgecore.edged.room import Room
 from edgecore.edged.runtime.engine import ContainerInfo, EngineError, PodInfo, State
 from edgecore.edged.spec import TERMINATION_POLICY, termination_file
@@ -53,14 +52,3 @@ async def _message(container: ContainerInfo, room: Room) -> str:
         except EngineError:
             return ""
     return text
-
-
-def previous_ids(info: PodInfo, keep: int = 1) -> list[str]:
-    """Ended containers beyond ``keep`` predecessors of each name: garbage."""
-    found: list[str] = []
-    for name in {c.name for c in info.containers}:
-        current = latest(info, name)
-        older = [c for c in info.containers if c.name == name and c is not current and c.state is not State.RUNNING]
-        older.sort(key=lambda c: (c.attempt, c.created_at), reverse=True)
-        found += [c.id for c in older[keep:]]
-    return found

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from edgecore.edged import killing, pods, sources, termination
+from edgecore.edged import garbage, killing, pods, sources, termination
 from edgecore.edged.container_status import Observation
 from edgecore.edged.plan import (
     SANDBOX,
@@ -172,8 +172,10 @@ class PodWorker:
     async def _settle(self, info: PodInfo | None, todo: Plan, now: float) -> float:
         """Nothing to do now: tidies up and tells how long it may sleep."""
         if info is not None:
-            for container_id in termination.previous_ids(info):
+            for container_id in garbage.dead_containers(info):
                 await self._room.engine.remove_container(container_id)
+            for sandbox_id in garbage.dead_sandboxes(info):
+                await self._room.engine.remove_sandbox(sandbox_id)
         pause = self._room.settings.sync_frequency * random.uniform(1.0, 1.5)  # noqa: S311 - jitter
         retries = [p.retry_at - now for p in self._problems.values() if p.retry_at > now]
         if todo.wake_at is not None:

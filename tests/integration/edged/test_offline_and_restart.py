@@ -111,9 +111,9 @@ async def test_the_current_status_is_sent_once_after_a_cut(edge: Edge, virtual_c
         edge.meta.cut()
         sent = len(edge.meta.written("patch_pod_status"))
         for _ in range(3):
-            await edge.until(lambda: edge.engine.running())  # type: ignore[attr-defined]
+            await edge.until(edge.engine.running)  # type: ignore[attr-defined]
             edge.engine.finish(edge.engine.container("web", "main").id, 1)  # type: ignore[attr-defined]
-        await edge.until(lambda: edge.engine.running())  # type: ignore[attr-defined]
+        await edge.until(edge.engine.running)  # type: ignore[attr-defined]
         await trio.sleep(60)
         edge.meta.connect()
         await edge.until(lambda: edge.container()["restartCount"] == 3, 5)
