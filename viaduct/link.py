@@ -45,7 +45,7 @@ class Limits:
     even the answer to a transport-level ping, for this long means that the link is dead (half-open TCP is found this way).
     """
 
-    message: int = 32 * 1024 * 1024
+    message: int = 16 * 1024 * 1024
     handshake: float = 30.0
     write: float = 15.0
     silence: float = 45.0

@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 
 import yaml
 
+from edgecore.edged.runtime.dockerobjects import INSTANCE
+from edgecore.edged.runtime.select import instance_of
+
 T = TypeVar("T")
 
 
@@ -100,12 +103,12 @@ class Program:
     def output(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def rss(self) -> int:
-        """Resident memory in bytes."""
+    def memory(self, field: str = "VmRSS") -> int:
+        """Resident memory in bytes: now, or with ``VmHWM`` the highest so far."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(field + ":"):
                 return int(line.split()[1]) * 1024
-        raise AssertionError(f"{self.name} has no VmRSS")
+        raise AssertionError(f"{self.name} has no {field}")
 
 
 class Cloud:
@@ -212,6 +215,7 @@ class Edge:
         self.folder, self.cloud, self.runtime, self.name = folder, cloud, runtime, name
         self.hub_port = hub_port or cloud.hub_port
         self.config = folder / "etc/kubeedge/config/edgecore.yaml"
+        self.root = folder / "var/lib/kubelet"
         self.database = folder / "var/lib/kubeedge/edgecore.db"
         self.program = Program("edgecore", [sys.executable, "-m", "edgecore", "--config", str(self.config)], folder)
 
@@ -249,7 +253,15 @@ class Edge:
     def containers(self) -> dict[str, str]:
         """Name of each running container of ours to its id (docker only)."""
         done = subprocess.run(
-            ["docker", "ps", "--no-trunc", "--filter", "label=io.kubernetes.pod.name", "--format", "{{.Names}} {{.ID}}"],
+            [
+                "docker",
+                "ps",
+                "--no-trunc",
+                "--filter",
+                f"label={INSTANCE}={instance_of(self.root)}",
+                "--format",
+                "{{.Names}} {{.ID}}",
+            ],
             capture_output=True,
             text=True,
             check=True,
@@ -272,19 +284,16 @@ def pair(folder: Path, runtime: str) -> Iterator[tuple[Cloud, Edge]]:
         edge.program.kill()
         cloud.program.kill()
         edge.keadm("reset", "edge", "--force", f"--prefix={folder / 'edge'}")
-        remove_containers()
+        remove_containers(edge.root)
 
 
-def remove_containers() -> None:
-    """Every container of a pod on this engine: a test leaves nothing behind."""
+def remove_containers(root: Path) -> None:
+    """Every container that the edge under ``root`` left on this engine; nobody else's."""
     if shutil.which("docker") is None:
         return
+    mine = f"label={INSTANCE}={instance_of(root)}"
     found = subprocess.run(
-        ["docker", "ps", "-aq", "--filter", "label=io.kubernetes.pod.name"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+        ["docker", "ps", "-aq", "--filter", mine], capture_output=True, text=True, check=False, timeout=60
     ).stdout.split()
     if found:
         subprocess.run(["docker", "rm", "-f", *found], capture_output=True, check=False, timeout=120)
