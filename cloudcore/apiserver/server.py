@@ -14,6 +14,7 @@ from cloudcore.apiserver.accounts import Accounts
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.app import Application
 from cloudcore.apiserver.binder import Binder
+from cloudcore.apiserver.lock import exclusive
 from cloudcore.apiserver.namespaces import Namespaces
 from cloudcore.apiserver.node_lifecycle import NodeLifecycle
 from cloudcore.apiserver.registry import Registry
@@ -35,18 +36,26 @@ _EVENTS_EVERY: Final = 60.0
 async def serve(settings: ApiServerSettings, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
     """Serves until cancelled; reports its port once requests are answered and the kubeconfig is written.
 
-    Raises Fatal: the port is taken, the data cannot be read or written.
+    Raises Fatal: the port is taken, the data cannot be read or written, or another process has them.
     """
     store = Store(settings.data_dir / "kubernetes.db")
     try:
-        await trio.to_thread.run_sync(store.open)
-        made = await trio.to_thread.run_sync(credentials.prepare, settings)
-        tokens = await trio.to_thread.run_sync(Tokens.load, settings.data_dir / "pki" / "sa.key")
-        tls = server_context(
-            certificate=made.certificate_file, key=made.key_file, client_ca=made.ca_file, client_certificates="optional"
-        )
+        with exclusive(settings.data_dir):
+            await trio.to_thread.run_sync(store.open)
+            try:
+                await _serve(settings, store, task_status)
+            finally:
+                store.close()
     except (StoreError, CertificateError, TlsError, OSError) as error:
         raise Fatal(f"the embedded Kubernetes API cannot start: {error}") from error
+
+
+async def _serve(settings: ApiServerSettings, store: Store, task_status: trio.TaskStatus[int]) -> None:
+    made = await trio.to_thread.run_sync(credentials.prepare, settings)
+    tokens = await trio.to_thread.run_sync(Tokens.load, settings.data_dir / "pki" / "sa.key")
+    tls = server_context(
+        certificate=made.certificate_file, key=made.key_file, client_ca=made.ca_file, client_certificates="optional"
+    )
     api = Api(store, Registry())
     app = Application(api, Accounts(api, tokens))
     listeners = await open_listeners(settings.address, settings.port, purpose="the embedded Kubernetes API")

@@ -90,6 +90,8 @@ class Store:
         Raises StoreError.
         """
         self.database.open()
+        if self.database.set_aside is not None:
+            self._put_back(self.database.set_aside)
         connection = self.database.peewee
         (self.revision,) = connection.execute_sql("SELECT value FROM counters WHERE name = 'revision'").fetchone()
         self._assigned = self._start_revision = self.revision
@@ -97,6 +99,25 @@ class Store:
         for resource, namespace, name, revision, value in rows:
             obj = msgspec.json.decode(value)
             self._objects.setdefault(resource, {})[(namespace, name)] = Entry(revision, obj, bytes(value))
+
+    def _put_back(self, damaged: Path) -> None:
+        """Beginning empty would tell every edge to remove everything: that is for a person to decide."""
+        self.close()
+        path = self.database.path
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+            kept = damaged.with_name(damaged.name + suffix)
+            if kept.exists():
+                kept.rename(path.with_name(path.name + suffix))
+        raise StoreError(
+            f"the database {path} is damaged. Restore it from a backup, or save what can be read with "
+            f"`sqlite3 {path} .recover`; to begin with an empty cluster instead, move the file away"
+        )
+
+    def close(self) -> None:
+        """Harmless when it is closed already."""
+        with suppress(peewee.PeeweeException, sqlite3.Error):
+            self.database.peewee.close()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """The writing task. It must outlive every writer."""
