@@ -5,6 +5,7 @@ Better than KubeEdge: an expired certificate falls back to the token, and a cras
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 import time
@@ -135,7 +136,19 @@ class Certificates:
                 self._context()
             except tls.TlsError as error:
                 found, why_none = None, str(error)
-        return judge(found, why_none=why_none, node=self._node, now=time.time(), has_token=bool(self._token()))
+        token = self._token()
+        if found is not None and token and self._is_for_another_cluster(token):
+            found, why_none = None, "the join token is for another cluster than the certificate here"
+        return judge(found, why_none=why_none, node=self._node, now=time.time(), has_token=bool(token))
+
+    def _is_for_another_cluster(self, token: str) -> bool:
+        """The cloud was set up anew, or the node moves: whoever gave us a token wants it used."""
+        fingerprint = token.partition(".")[0].lower()
+        try:
+            authority = validity.der(self._files.authority.read_bytes())
+        except validity.UnreadableCertificate:
+            return True
+        return hashlib.sha256(authority).hexdigest() != fingerprint
 
     def _read(self) -> tuple[Validity | None, str]:
         path = self._files.certificate

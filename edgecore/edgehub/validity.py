@@ -38,9 +38,7 @@ def read(data: bytes) -> Validity:
     Raises UnreadableCertificate.
     """
     try:
-        if (found := _PEM.search(data)) is not None:
-            data = base64.b64decode(found[1])
-        (certificate,) = [body for tag, body in _items(data) if tag == _SEQUENCE][:1]
+        (certificate,) = [body for tag, body in _items(der(data)) if tag == _SEQUENCE][:1]
         fields = list(_items(next(_items(certificate))[1]))
         if fields[0][0] == _VERSION:
             fields.pop(0)
@@ -48,6 +46,18 @@ def read(data: bytes) -> Validity:
         (start, end) = list(_items(validity[1]))[:2]
         return Validity(_common_name(subject[1]), _time(start), _time(end))
     except (ValueError, IndexError, StopIteration) as error:
+        raise UnreadableCertificate("not an X.509 certificate") from error
+
+
+def der(data: bytes) -> bytes:
+    """The bytes of the first certificate of a PEM text; anything else as it is.
+
+    Raises UnreadableCertificate.
+    """
+    found = _PEM.search(data)
+    try:
+        return data if found is None else base64.b64decode(found[1])
+    except ValueError as error:
         raise UnreadableCertificate("not an X.509 certificate") from error
 
 

@@ -142,3 +142,21 @@ async def test_files_that_cannot_be_written_are_a_cause(cloud: ScriptedCloud, fo
         certificates = Certificates(files, server=address, node="edge-1", token=cloud.token, enrolled=lambda: None)
         with pytest.raises(NotReady, match="file"):
             await certificates.ready()
+
+
+async def test_a_token_of_another_cluster_is_used_although_the_certificate_is_good(
+    cloud: ScriptedCloud, folder: Path, tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    ScriptedCloud(old).issue("edge-1", folder)
+    async with cloud.certificate_server() as address:
+        config = edge_config(cloud, folder)
+        config.modules.edgeHub.httpServer = address
+        config.modules.edgeHub.token = cloud.token()
+        source = write(folder, config)
+        await run_app(config, source, nursery)
+        await cloud.connected()
+        assert len(cloud.enrolments) == 1
+        assert source.read() == ""
+        nursery.cancel_scope.cancel()
