@@ -14,13 +14,15 @@ GAP: Final = 0.05
 """Seconds between two looks at least, so that a burst of changes costs one look and not one each."""
 
 
-async def run(store: Store, kinds: tuple[str, ...], reconcile: Callable[[], Awaitable[None]], *, every: float) -> None:
-    """``kinds``: whose changes call for a look. ``every``: seconds after which to look anyway."""
+async def run(
+    store: Store, kinds: tuple[str, ...], reconcile: Callable[[], Awaitable[None]], *, every: float, gap: float = GAP
+) -> None:
+    """``kinds``: whose changes call for a look. ``every``: seconds after which to look anyway; ``gap``: between two looks."""
     histories = [store.history(kind) for kind in kinds]
     while True:
         places = [history.end for history in histories]
         await reconcile()
-        await trio.sleep(GAP)
+        await trio.sleep(gap)
         with trio.move_on_after(every):
             await _any_change(histories, places)
 

@@ -26,6 +26,8 @@ QUARANTINE: Final = 40.0
 """Seconds for which a deleted node may come back before its pods are removed."""
 LEASE_NAMESPACE: Final = "kube-node-lease"
 _EVERY: Final = 5.0
+_GAP: Final = 0.5
+"""A look goes over every node and pod, and nothing here is urgent."""
 _NOT_READY: Final = "node.kubernetes.io/not-ready"
 _UNREACHABLE: Final = "node.kubernetes.io/unreachable"
 _CONDITIONS: Final = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
@@ -42,7 +44,7 @@ class NodeLifecycle:
 
     async def run(self) -> None:
         # Leases are looked at every few seconds only: with many nodes one of them changes all the time.
-        await controller.run(self._api.store, (NODES.qualified, PODS.qualified), self.reconcile, every=_EVERY)
+        await controller.run(self._api.store, (NODES.qualified, PODS.qualified), self.reconcile, every=_EVERY, gap=_GAP)
 
     async def reconcile(self) -> None:
         """One look at every node and at the pods of nodes that are gone."""

@@ -33,7 +33,8 @@ async def answer(api: Api, kind: Kind, request: Request, target: Target, read: C
             api.get(kind, target.namespace, target.name)
             why = f"{target.subresource} is not served by the embedded Kubernetes API yet"
             raise status.make(501, "NotImplemented", f'pods "{target.name}": {why}')
-    raise status.no_such_resource()
+    # kubectl debug looks into the details, and does not expect them to be missing
+    raise status.make(404, "NotFound", status.describe(404), {"kind": kind.resource.plural})
 
 
 async def bind(api: Api, kind: Kind, namespace: str, name: str, binding: Object) -> None:

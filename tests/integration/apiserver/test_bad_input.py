@@ -161,3 +161,11 @@ async def test_without_a_certificate_only_health_and_version(server: Server) -> 
             assert status_of(await client.get(path), 401)["reason"] == "Unauthorized"
         wrong = {"Authorization": "Bearer nonsense"}
         status_of(await client.get(PODS, headers=wrong), 401)
+
+
+async def test_only_whole_names_are_open_to_everybody(server: Server) -> None:
+    found = kubeconfig.load(server.kubeconfig)
+    async with httpx2.AsyncClient(base_url=found.server, verify=client_context(ca=found.ca)) as client:
+        assert (await client.get("/readyz/ping")).status_code == 200
+        status_of(await client.get("/versions"), 401)
+        status_of(await client.post("/healthz"), 401)
