@@ -63,7 +63,7 @@ class MetaManager:
         None: nobody here removes pods.
         """
         if engine is None:
-            self._refill.skip_survey()
+            await self._refill.skip_survey()
         else:
             await self._refill.survey(engine)
 

@@ -84,9 +84,10 @@ class Refill:
                 "the local store is new, but %d pods run here: they are left alone until the cloud was asked", len(self._lost)
             )
 
-    def skip_survey(self) -> None:
+    async def skip_survey(self) -> None:
         """Nobody here runs or removes pods."""
         self._surveyed.set()
+        await self._begun.wait()
 
     def on_connection(self, connected: bool) -> None:
         if connected:
