@@ -27,17 +27,26 @@ def number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+def _named(value: Any) -> list[Object]:
+    return [item for item in items(value) if isinstance(item.get("name"), str) and item["name"]]
+
+
+def words(value: Any) -> list[str]:
+    """A list of texts; everything else in it is left out."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
 def identity(pod: Object) -> PodIdentity:
     return PodIdentity(objects.namespace(pod), objects.name(pod), objects.uid(pod))
 
 
 def containers(pod: Object) -> list[Object]:
     """The main containers that have a name."""
-    return [c for c in items(objects.spec(pod).get("containers")) if c.get("name")]
+    return _named(objects.spec(pod).get("containers"))
 
 
 def init_containers(pod: Object) -> list[Object]:
-    return [c for c in items(objects.spec(pod).get("initContainers")) if c.get("name")]
+    return _named(objects.spec(pod).get("initContainers"))
 
 
 def is_sidecar(init_container: Object) -> bool:
@@ -45,7 +54,7 @@ def is_sidecar(init_container: Object) -> bool:
 
 
 def volumes(pod: Object) -> list[Object]:
-    return [v for v in items(objects.spec(pod).get("volumes")) if v.get("name")]
+    return _named(objects.spec(pod).get("volumes"))
 
 
 def restart_policy(pod: Object) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgecore.edged import environment, pods, qos
 from edgecore.edged.environment import ConfigError, Facts, Sources
@@ -105,8 +104,8 @@ def _dns(pod: Object, settings: EdgedSettings) -> tuple[list[str], list[str], li
         domain = settings.cluster_domain
         searches = [f"{objects.namespace(pod)}.svc.{domain}", f"svc.{domain}", domain]
     extra = pods.mapping(spec.get("dnsConfig"))
-    servers += [str(s) for s in extra.get("nameservers") or [] if str(s) not in servers]
-    searches += [str(s) for s in extra.get("searches") or [] if str(s) not in searches]
+    servers += [s for s in pods.words(extra.get("nameservers")) if s not in servers]
+    searches += [s for s in pods.words(extra.get("searches")) if s not in searches]
     for option in pods.items(extra.get("options")):
         value = option.get("value")
         options.append(f"{option.get('name')}:{value}" if value else str(option.get("name")))
@@ -138,8 +137,8 @@ def container_spec(
         image=str(container.get("image") or ""),
         attempt=start.attempt,
         hash=hash_of(container),
-        command=[environment.expand(str(word), env) for word in _words(container, "command")],
-        args=[environment.expand(str(word), env) for word in _words(container, "args")],
+        command=[environment.expand(word, env) for word in pods.words(container.get("command"))],
+        args=[environment.expand(word, env) for word in pods.words(container.get("args"))],
         env=env,
         working_dir=str(container.get("workingDir") or ""),
         mounts=[*mounts(container, place, env), Mount(last_words, message_path)],
@@ -148,19 +147,14 @@ def container_spec(
         privileged=security.get("privileged") is True,
         read_only_root=security.get("readOnlyRootFilesystem") is True,
         no_new_privileges=security.get("allowPrivilegeEscalation") is False,
-        capabilities_add=[str(c) for c in _words(pods.mapping(security.get("capabilities")), "add")],
-        capabilities_drop=[str(c) for c in _words(pods.mapping(security.get("capabilities")), "drop")],
+        capabilities_add=pods.words(pods.mapping(security.get("capabilities")).get("add")),
+        capabilities_drop=pods.words(pods.mapping(security.get("capabilities")).get("drop")),
         tty=container.get("tty") is True,
         stdin=container.get("stdin") is True,
         share_process_namespace=objects.spec(pod).get("shareProcessNamespace") is True,
         log_path=place.logs / start.name / f"{start.attempt}.log",
         annotations=_annotations(pod, start, sandbox, message_path),
     )
-
-
-def _words(holder: Mapping[str, Any], key: str) -> Sequence[Any]:
-    found = holder.get(key)
-    return found if isinstance(found, list) else []
 
 
 def _annotations(pod: Object, start: StartContainer, sandbox: SandboxInfo, message_path: str) -> dict[str, str]:

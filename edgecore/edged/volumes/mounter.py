@@ -57,7 +57,7 @@ def set_up(pod: Object, material: Material, settings: EdgedSettings) -> list[str
     that is not there.
     """
     complaints: list[str] = []
-    (settings.pod_directory(objects.uid(pod)) / "volumes").mkdir(parents=True, exist_ok=True)
+    _make_private(objects.uid(pod), settings)
     for volume in pods.volumes(pod):
         target = volume_path(pod, volume, settings)
         try:
@@ -68,6 +68,15 @@ def set_up(pod: Object, material: Material, settings: EdgedSettings) -> list[str
                 raise VolumeError(text) from error
             complaints.append(text)
     return complaints
+
+
+def _make_private(uid: str, settings: EdgedSettings) -> None:
+    """The pod's own directories, closed to other users of this machine: files of Secrets below them are often 0644."""
+    for root in (settings.root, settings.memory_root):
+        if root is not None:
+            folder = root / "pods" / uid
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o750)
 
 
 def _set_up_one(pod: Object, volume: Object, target: Path, material: Material) -> None:
