@@ -56,6 +56,8 @@ def _run(path: Path) -> None:
     except SettingsError as error:
         raise Fatal(str(error)) from error
     log.info("edgecore %s starts, configuration %s", app.program_version(), path)
+    for key in config.not_built(settings):
+        log.warning("%s: %s: true has no effect, this version has no such module", path, key)
     make_edged = None
     if settings.modules.edged.enable:
         from edgecore.pods import edged_maker

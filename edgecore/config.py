@@ -291,6 +291,18 @@ def _edged_problems(edged: Edged) -> list[str]:
     return found
 
 
+def not_built(config: EdgeCore) -> list[str]:
+    """Keys that switch on what this version does not have."""
+    modules = config.modules
+    switches = {
+        "metaManager.metaServer": modules.metaManager.metaServer.enable,
+        "serviceBus": modules.serviceBus.enable,
+        "edgeStream": modules.edgeStream.enable,
+        "taskManager": modules.taskManager.enable,
+    }
+    return [f"modules.{name}.enable" for name, enabled in switches.items() if enabled]
+
+
 _HEADER: Final = """\
 # {title}
 # All keys that the program knows, with KubeEdge's names; unknown keys are errors.

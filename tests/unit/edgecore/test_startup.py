@@ -50,6 +50,15 @@ def test_checks(text: str, said: str) -> None:
         config.check(parse(text, EdgeCore, origin="x"), "x")
 
 
+def test_what_is_not_built_is_named() -> None:
+    assert config.not_built(EdgeCore()) == []
+    text = "modules: {edgeStream: {enable: true}, metaManager: {metaServer: {enable: true}}}"
+    assert config.not_built(parse(text, EdgeCore, origin="x")) == [
+        "modules.metaManager.metaServer.enable",
+        "modules.edgeStream.enable",
+    ]
+
+
 def test_null_blocks_count_as_absent() -> None:
     assert parse("modules: {edgeHub: null, edged: {nodeLabels: null}}", EdgeCore, origin="x").modules.edgeHub.heartbeat == 15
 
