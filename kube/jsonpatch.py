@@ -8,6 +8,7 @@ negative index counts from the end. Source of that and of the texts: what kubect
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,6 +17,9 @@ from kube.patch_errors import MalformedPatch, PatchDoesNotApply
 
 MAX_OPERATIONS: Final = 10_000
 """As the API server bounds it."""
+MAX_COPIED: Final = 3 * 1024 * 1024
+"""Bytes of JSON that all ``copy`` operations of a patch may add together, as the API server bounds it: twenty copies of a
+document into itself would make it a million times larger."""
 _INDEX: Final = re.compile(r"0|-?[1-9][0-9]{0,8}")
 
 
@@ -29,9 +33,25 @@ def json_patch(document: Any, operations: Any) -> Any:
     if len(operations) > MAX_OPERATIONS:
         raise MalformedPatch(f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}")
     result = copy.deepcopy(document)
+    copied = 0
     for operation in operations:
+        copied += _copied_size(result, operation)
+        if copied > MAX_COPIED:
+            why = f"the accumulated size increase of copy is {copied}, exceeding the limit {MAX_COPIED}"
+            raise PatchDoesNotApply(f"Unable to complete the copy, {why}")
         result = _apply(result, operation)
     return result
+
+
+def _copied_size(document: Any, operation: Any) -> int:
+    """What a ``copy`` is about to add; one that cannot be done adds nothing, and is told of later."""
+    if not isinstance(operation, dict) or operation.get("op") != "copy":
+        return 0
+    try:
+        source = _pointer(operation, "from")
+        return len(json.dumps(_resolve(document, source, "copy", source), separators=(",", ":")))
+    except (MalformedPatch, PatchDoesNotApply):
+        return 0
 
 
 def _apply(document: Any, operation: Any) -> Any:

@@ -33,6 +33,8 @@ def apply_patch(kind: Kind, media: str, present: Object, change: Any) -> Any:
     except patch.PatchDoesNotApply as error:
         details = {"kind": kind.resource.kind, "name": present["metadata"]["name"]}
         raise status.make(422, "Invalid", f"{status.describe(422)}: {error}", details) from error
+    except RecursionError as error:
+        raise status.bad_request("the patch makes the object nest too deeply") from error
     except patch.PatchError as error:
         raise status.bad_request(str(error)) from error
 

@@ -163,6 +163,17 @@ async def test_without_a_certificate_only_health_and_version(server: Server) -> 
         status_of(await client.get(PODS, headers=wrong), 401)
 
 
+async def test_a_patch_that_grows_without_end_is_refused(http: httpx2.AsyncClient) -> None:
+    await http.post(MAPS, json=GOOD)
+    headers = {"Content-Type": "application/json-patch+json"}
+    wide = [{"op": "copy", "from": "/data", "path": f"/data/x{number}"} for number in range(60)]
+    deep = [{"op": "copy", "from": "", "path": "/data" * 2**number} for number in range(12)]
+    for bomb in (wide, deep):
+        answer = await http.patch(f"{MAPS}/cm", content=json.dumps(bomb).encode(), headers=headers)
+        assert answer.status_code in (400, 422), answer.text
+    assert (await http.get(f"{MAPS}/cm")).json()["data"] == {"a": "1"}
+
+
 async def test_only_whole_names_are_open_to_everybody(server: Server) -> None:
     found = kubeconfig.load(server.kubeconfig)
     async with httpx2.AsyncClient(base_url=found.server, verify=client_context(ca=found.ca)) as client:
