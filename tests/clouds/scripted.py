@@ -234,7 +234,7 @@ class ScriptedCloud:
         self._news.set()
         self._news = trio.Event()
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 5) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 20) -> None:
         """Waits for something that a message of the edge brings about."""
         with trio.fail_after(seconds):
             while not condition():
