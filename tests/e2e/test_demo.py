@@ -103,6 +103,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
     for line in process.stdout:
         if "Ctrl-C stops everything" in line:
             return process
+    process.stdout.close()
     raise AssertionError(f"the demo ended with {process.wait()}")
 
 

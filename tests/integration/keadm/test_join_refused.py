@@ -53,7 +53,7 @@ def join(cloud: Any, keadm: Keadm, tmp_path: Path) -> Callable[..., Any]:
         prefix = tmp_path / "node"
         started = time.monotonic()
         said = keadm(
-            *("join", "-e", address or f"127.0.0.1:{cloud.hub_port}", "-t", token, "-i", "edge-1", "--prefix", str(prefix)),
+            *("join", "-e", address or f"127.0.0.1:{cloud.hub_port}", "-t", token, "-i", "refused", "--prefix", str(prefix)),
             *(words if "--certport" in words else ("--certport", str(cloud.certificate_port), *words)),
         )
         assert said.code == 1, said.err
