@@ -12,7 +12,7 @@ from kube.objects import Object
 
 CHANGES: Final = 4096
 """How many changes of one kind are kept."""
-BYTES: Final = 32 * 1024 * 1024
+BYTES: Final = 8 * 1024 * 1024
 """How much JSON the kept changes of one kind may refer to."""
 
 
