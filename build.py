@@ -59,9 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("paths", nargs="*", help="only these files or folders")
     test.set_defaults(run=run_test)
     words.add_parser("check", help="formatting, lint, types and import rules").set_defaults(run=run_check)
-    for later in ("binary", "bench"):
-        word = words.add_parser(later, help="not built yet")
-        word.set_defaults(run=run_later, word=later)
+    bench = words.add_parser("bench", help="how long pods take, and what the programs cost at idle")
+    bench.add_argument("--runtime", choices=("docker", "process"), help="default: docker if it answers")
+    bench.set_defaults(run=run_bench)
+    binary = words.add_parser("binary", help="not built yet")
+    binary.set_defaults(run=run_later, word="binary")
     return parser
 
 
@@ -83,6 +85,11 @@ def run_test(words: argparse.Namespace) -> int:
     return _replace(command)
 
 
+def run_bench(words: argparse.Namespace) -> int:
+    command = [str(environment(DEVELOPER)), str(ROOT / "bench" / "pods.py")]
+    return _replace(command + (["--runtime", words.runtime] if words.runtime else []))
+
+
 def run_check(_: argparse.Namespace) -> int:
     python = environment(DEVELOPER)
     tools = python.parent
@@ -101,7 +108,7 @@ def run_check(_: argparse.Namespace) -> int:
 
 
 def run_later(words: argparse.Namespace) -> int:
-    raise BuildError(f"`{words.word}` is not built yet; the words that work now are demo, test and check")
+    raise BuildError(f"`{words.word}` is not built yet; the words that work now are demo, test, check and bench")
 
 
 def _replace(command: list[str]) -> int:

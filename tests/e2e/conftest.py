@@ -30,11 +30,13 @@ def docker_answers() -> bool:
     return subprocess.run(["docker", "version"], capture_output=True, check=False, timeout=20).returncode == 0
 
 
-@pytest.fixture(scope="session")
-def image() -> str:
+def static_busybox() -> Path | None:
+    return next((Path(path) for path in BUSYBOX if Path(path).exists()), None)
+
+
+def import_image() -> None:
     """A busybox image made from this machine's static busybox: no registry is needed."""
-    busybox = next((path for path in BUSYBOX if Path(path).exists()), None)
-    require(busybox is not None, "a static busybox (apt-get install busybox-static)")
+    busybox = static_busybox()
     assert busybox is not None
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -42,7 +44,7 @@ def image() -> str:
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
             tar.addfile(entry)
-        tar.add(Path(busybox).resolve(), "bin/busybox")
+        tar.add(busybox.resolve(), "bin/busybox")
         for applet in APPLETS:
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
@@ -51,6 +53,12 @@ def image() -> str:
         ["docker", "import", "--change", "ENV PATH=/bin", "-", IMAGE], input=buffer.getvalue(), capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    require(static_busybox() is not None, "a static busybox (apt-get install busybox-static)")
+    import_image()
     return IMAGE
 
 
