@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ import click
 import trio
 
 from beehive.files import write_atomically
-from keadm import daemon
+from keadm import daemon, folders
 from keadm.configuration import Wishes, edgecore_yaml
 from keadm.layout import Layout
 from keadm.names import NameProblem, endpoint, labels, node_name, port_number
@@ -124,7 +124,7 @@ async def join(layout: Layout, wishes: Wishes, token: JoinToken, *, start: bool 
         raise KeadmError(str(error)) from error
     with ExitStack() as undo:
         steps.next("Create the necessary directories")
-        undo.callback(_empty, layout.etc)
+        undo.callback(folders.remove, layout.etc, layout.clouds)
         _make_folders(layout, undo.callback)
         steps.next("Generate EdgeCore default configuration")
         _write(layout, credentials, text)
@@ -154,7 +154,7 @@ async def enroll(steps: Steps, wishes: Wishes, token: JoinToken) -> Credentials:
 
 def _require_clean(layout: Layout) -> None:
     try:
-        dirty = layout.etc.exists() and any(layout.etc.iterdir())
+        dirty = any(not path.is_dir() or any(path.iterdir()) for path in folders.removable(layout.etc, layout.clouds))
     except OSError as error:
         raise KeadmError(f"{layout.etc} cannot be read: {error.strerror}. Run this as root, or give --prefix") from error
     if dirty:
@@ -173,13 +173,6 @@ def _make_folders(layout: Layout, undo: Callable[..., Any]) -> None:
             raise KeadmError(f"{folder} cannot be made: {error.strerror}. Run this as root, or give --prefix") from error
         if missing:
             undo(shutil.rmtree, missing[-1], ignore_errors=True)
-
-
-def _empty(folder: Path) -> None:
-    """It was empty or absent before the join."""
-    with suppress(OSError):
-        for entry in folder.iterdir():
-            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _write(layout: Layout, credentials: Credentials, text: str) -> None:

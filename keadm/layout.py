@@ -64,8 +64,19 @@ class Layout:
     @property
     def folders(self) -> tuple[Path, ...]:
         """What a join makes and a reset removes."""
-        pods = (self.at("/var/lib/edged"), self.at("/var/lib/kubelet"))
-        return (self.etc, self.logs, self.data, *pods, *((self.at("/var/log/pods"),) if self.relocated else ()))
+        return (self.etc, self.logs, self.data)
+
+    @property
+    def pods(self) -> tuple[Path, ...]:
+        """What pods have on a joined node. On a machine that never joined these folders may be a kubelet's."""
+        ours = (self.at("/var/log/pods"),) if self.relocated else ()
+        return (self.at("/var/lib/edged"), self.at("/var/lib/kubelet"), *ours)
+
+    @property
+    def clouds(self) -> tuple[Path, ...]:
+        """What a cloudcore on the same machine has in these folders; neither join nor reset may touch it."""
+        names = ("/etc/kubeedge/kubeconfig.yaml", "/etc/kubeedge/config/cloudcore.yaml", "/var/lib/kubeedge/cloudcore")
+        return tuple(self.at(name) for name in names)
 
     def relocate(self, settings: object) -> object:
         """A copy of a configuration (nested dictionaries and lists) whose default paths stand under the prefix."""

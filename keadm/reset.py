@@ -16,7 +16,7 @@ from beehive import settings
 from edgecore.config import EdgeCore
 from edgecore.edged.runtime.engine import Engine, EngineError
 from edgecore.edged.runtime.select import open_engine
-from keadm import daemon
+from keadm import daemon, folders
 from keadm.layout import Layout
 from keadm.steps import KeadmError, Steps
 
@@ -57,6 +57,7 @@ reset_command.add_command(reset_edge_command)
 async def reset_edge(layout: Layout, endpoint: str = "") -> None:
     """Raises KeadmError when something of the node must stay; warnings go to standard error."""
     steps = Steps()
+    joined = layout.config.exists()
     config = _config(layout, steps)
     steps.next("clean up static pods")
     _remove_static_pods(config, layout)
@@ -65,7 +66,7 @@ async def reset_edge(layout: Layout, endpoint: str = "") -> None:
     steps.next("clean up containers managed by KubeEdge")
     await _remove_containers(config, endpoint, steps)
     steps.next("clean up dirs created by KubeEdge")
-    _remove_folders(layout)
+    _remove_folders(layout, joined=joined)
     click.echo("reset edge node successfully!")
 
 
@@ -114,14 +115,8 @@ async def _remove_pods(engine: Engine, root: Path, steps: Steps) -> None:
         steps.note(f"removed pod {pod.pod.namespace}/{pod.pod.name}")
 
 
-def _remove_folders(layout: Layout) -> None:
-    failed = []
-    for folder in layout.folders:
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            failed.append(f"{error.filename or folder}: {error.strerror}")
+def _remove_folders(layout: Layout, *, joined: bool) -> None:
+    ours = (*layout.folders, *(layout.pods if joined else ()))
+    failed = [problem for folder in ours for problem in folders.remove(folder, layout.clouds)]
     if failed:
         raise KeadmError(f"not everything could be removed: {'; '.join(failed)}. Run it again as root")

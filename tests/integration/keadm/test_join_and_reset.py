@@ -101,8 +101,13 @@ def test_a_node_comes_and_goes(cloud: Any, keadm: Keadm, join: Callable[..., Any
 
 
 def test_reset_where_nothing_is(keadm: Keadm, layout: Layout) -> None:
+    """A machine that never joined may have a kubelet."""
+    kubelets = layout.at("/var/lib/kubelet/config.yaml")
+    kubelets.parent.mkdir(parents=True)
+    kubelets.touch()
     said = reset(keadm, layout, "--force")
     assert said.code == 0, said.err
+    assert kubelets.exists()
 
 
 def test_reset_with_a_broken_configuration_goes_on(keadm: Keadm, layout: Layout) -> None:

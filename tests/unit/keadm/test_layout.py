@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from keadm import unit
+from keadm import folders, unit
 from keadm.layout import Layout
 from keadm.processes import config_of, runs
 
@@ -27,11 +27,22 @@ def test_a_prefix_moves_everything_of_ours_and_nothing_else() -> None:
         "n": 1,
         "l": ["/srv/one/var/log/pods"],
     }
-    assert all(folder.is_relative_to("/srv/one") for folder in layout.folders)
+    assert all(folder.is_relative_to("/srv/one") for folder in (*layout.folders, *layout.pods))
+
+
+def test_a_cloud_on_the_same_machine_keeps_its_files(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    theirs = [layout.etc / "config" / "cloudcore.yaml", layout.data / "cloudcore" / "kubernetes.db"]
+    ours = [layout.config, layout.key, layout.data / "edgecore.db", layout.at("/var/lib/kubelet/pods/x/y")]
+    for file in (*theirs, *ours):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert [problem for folder in (*layout.folders, *layout.pods) for problem in folders.remove(folder, layout.clouds)] == []
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(theirs)
 
 
 def test_the_logs_of_other_pods_are_not_ours_to_remove() -> None:
-    assert Path("/var/log/pods") not in Layout().folders
+    assert Path("/var/log/pods") not in (*Layout().folders, *Layout().pods)
 
 
 def test_edgecore_is_known_by_its_command_line() -> None:
