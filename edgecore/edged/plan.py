@@ -20,6 +20,9 @@ BACKOFF_LIMIT: Final = 300.0
 BACKOFF_RESET: Final = 600.0
 """Seconds of running after which a crash counts as the first one again."""
 
+SANDBOX_PAUSE: Final = 5.0
+"""Seconds at least between two sandboxes of a pod: something may kill them as fast as they are made."""
+
 BACKOFF_STEP: Final = "edgecore.io/backoff-step"
 """Annotation of a container: how many crashes in a row led to it."""
 
@@ -236,6 +239,8 @@ class _Draft:
         newest = newest_sandbox(self.info)
         if newest and pods.restart_policy(self.pod) == "Never" and self.has_started():
             self.stop_rest("its sandbox is gone and restartPolicy is Never")
+        elif newest and (again := min(newest.created_at, self.now) + SANDBOX_PAUSE) > self.now:
+            self.wakes.append(again)
         elif not self.blocked(SANDBOX) and not self.blocked(VOLUMES):
             self.stop_rest("its sandbox has to be made anew")
             self.actions.append(CreateSandbox(newest.attempt + 1 if newest else 0))

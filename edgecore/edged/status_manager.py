@@ -150,7 +150,8 @@ class StatusManager:
         return result if objects.uid(result) == uid else base
 
     def _drop(self, record: _Record, why: str) -> None:
-        log.info("status of %s is dropped: %s", pods.described(record.pod), why)
+        if not record.deleted:
+            log.info("status of %s is dropped: %s", pods.described(record.pod), why)
         record.sent = record.deleted = True
 
     def _complain(self, record: _Record, text: str) -> None:

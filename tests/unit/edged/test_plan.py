@@ -171,6 +171,13 @@ def test_the_cloud_remembers_restarts_that_the_engine_lost() -> None:
     assert said(decide(wanted)) == ["start c0#5"]
 
 
+@pytest.mark.parametrize(("age", "expected"), [(1, []), (4.9, []), (5, ["sandbox#1"]), (-3600, [])])
+def test_sandboxes_that_die_young_are_not_made_in_a_hot_loop(age: float, expected: list[str]) -> None:
+    found = decide(pod(), sandbox=SandboxInfo("s0", WHO, ready=False, attempt=0, created_at=NOW - age))
+    assert said(found) == expected
+    assert expected or (found.wake_at is not None and NOW < found.wake_at <= NOW + 5)
+
+
 def test_the_deadline_wakes() -> None:
     wanted = pod(activeDeadlineSeconds=30) | {"status": {"startTime": "1970-01-01T02:46:30Z"}}
     assert decide(wanted, box()).wake_at == 9990 + 30
