@@ -20,16 +20,17 @@ from viaduct.tls import TlsError, client_context
 LIMIT = 10.0
 NAMESPACE, SECRET, KEY = "kubeedge", "tokensecret", "tokendata"
 """KubeEdge 1.23: common/constants."""
+USUAL = Path("/root/.kube/config")
+STANDALONE = Path("/etc/kubeedge/kubeconfig.yaml")
+"""Where ``cloudcore --standalone`` writes it."""
 
 
 @click.command("gettoken")
-@click.option(
-    "--kube-config", default="/root/.kube/config", show_default=True, type=click.Path(path_type=Path), help="kubeconfig"
-)
-def gettoken_command(kube_config: Path) -> None:
+@click.option("--kube-config", type=click.Path(path_type=Path), help=f"kubeconfig [default: {USUAL}, else {STANDALONE}]")
+def gettoken_command(kube_config: Path | None) -> None:
     """Print the token with which edges join."""
     try:
-        token = trio.run(get_token, kube_config)
+        token = trio.run(get_token, kube_config or (STANDALONE if STANDALONE.exists() and not USUAL.exists() else USUAL))
     except KeadmError as error:
         click.echo(f"failed to get token, err is {error.message}")
         raise
