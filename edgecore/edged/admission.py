@@ -28,11 +28,14 @@ def as_kubelet_sees(node: Object) -> Object:
 
 def judge(pod: Object, node: Object | None, admitted: Sequence[Object], ending: Sequence[Object]) -> Verdict | None:
     """None: it is taken. ``ending``: pods that still hold what they had, but not for long."""
+    known = node is not None
     if node is None:
-        return None
+        # Nothing is known of labels and sizes yet; a host port can be taken all the same.
+        node = {"metadata": {"name": pods.node_name(pod)}}
+        pod = pod | {"spec": {k: v for k, v in objects.spec(pod).items() if k not in ("nodeSelector", "affinity")}}
     seen = as_kubelet_sees(node)
     reason = scheduling.fit(pod, seen, [*admitted, *ending])
-    if reason is None:
+    if reason is None or (not known and reason != scheduling.NO_PORTS):
         return None
     temporary = scheduling.fit(pod, seen, admitted) is None
     word = _REASONS.get(reason, "UnexpectedAdmissionError")

@@ -45,6 +45,8 @@ ROUNDS: Final = 50
 """Plans in one go; a pod that still wants more is looked at again a second later."""
 RETRY_FIRST: Final = 10.0
 RETRY_LIMIT: Final = 300.0
+SANDBOX_RETRY_FIRST: Final = 2.0
+"""Engines refuse sandboxes for passing reasons, too, when many start at once."""
 REJECT_AFTER: Final = 5.0
 """Seconds in which a pod that does not fit may still begin to fit: a node label or a host port may be on its way."""
 
@@ -258,7 +260,8 @@ class PodWorker:
         """Remembers a failure, with a growing delay while it stays the same."""
         before = self._problems.get(name)
         failures = before.failures + 1 if before and before.reason == reason and before.message == message else 1
-        delay = min(RETRY_LIMIT, RETRY_FIRST * 2.0 ** min(failures - 1, 16))
+        first = SANDBOX_RETRY_FIRST if name == SANDBOX else RETRY_FIRST
+        delay = min(RETRY_LIMIT, first * 2.0 ** min(failures - 1, 16))
         if name == VOLUMES or reason == "CreateContainerConfigError":
             delay = RETRY_FIRST
         if name in (VOLUMES, SANDBOX) and (before is None or before.message != message):

@@ -155,6 +155,7 @@ async def test_a_rejected_pod_fails_with_its_reason(edge: Edge, virtual_clock: M
         edge.meta.put("pod", make_pod("second", ports=ports))
         await edge.until(lambda: edge.phase("second") == "Failed")
         assert edge.meta.seen("second")["reason"] == "NodePorts"
+        await edge.until(lambda: edge.edged and edge.edged.node.object)
         edge.meta.put("pod", make_pod("third", spec={"nodeSelector": {"no": "such"}}))
         await edge.until(lambda: edge.meta.seen("third").get("reason") == "NodeAffinity")
         edge.meta.delete("default", "second")

@@ -125,7 +125,9 @@ def test_a_no_execute_taint_rejects_and_an_unknown_node_admits() -> None:
     tainted = NODE | {"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}
     found = admission.judge(pod("a"), tainted, [], [])
     assert found is not None and found.reason == "UnexpectedAdmissionError"
-    assert admission.judge(pod("a"), None, [], []) is None
+    assert admission.judge(pod("a", cpu="9", nodeSelector={"zone": "b"}), None, [], []) is None
+    clash = admission.judge(pod("a", 80), None, [pod("b", 80)], [])
+    assert clash is not None and clash.reason == "NodePorts"
 
 
 @pytest.mark.parametrize(
