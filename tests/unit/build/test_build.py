@@ -1,0 +1,81 @@
+"""build.py, as a bare Python runs it."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module, working on a copy of the files that decide about the environment; its programs are only recorded."""
+    spec = importlib.util.spec_from_file_location("build", ROOT / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in ("setup.cfg", "pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(module, "STAMP", tmp_path / ".venv" / "built-from.json")
+    ran: list[str] = []
+
+    def logged(command: list[str], what: str, remedy: str) -> None:
+        ran.append(what)
+        python = tmp_path / ".venv" / "bin" / "python"
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.touch()
+
+    monkeypatch.setattr(module, "_logged", logged)
+    module.ran = ran  # type: ignore[attr-defined]
+    return module
+
+
+def test_the_environment_is_made_once(build: ModuleType) -> None:
+    build.environment(build.PLAIN)
+    assert build.ran == ["making the virtual environment", "installing with pip"]
+    build.environment(build.PLAIN)
+    assert len(build.ran) == 2
+
+
+def test_more_extras_are_added_and_then_stay(build: ModuleType) -> None:
+    build.environment(build.PLAIN)
+    build.environment(build.DEVELOPER)
+    assert build.ran[2:] == ["installing with pip"]
+    build.environment(build.PLAIN)
+    assert len(build.ran) == 3
+
+
+def test_a_changed_setup_installs_again(build: ModuleType) -> None:
+    build.environment(build.PLAIN)
+    with (build.ROOT / "setup.cfg").open("a") as file:
+        file.write("\n# changed\n")
+    build.environment(build.PLAIN)
+    assert build.ran[2:] == ["installing with pip"]
+
+
+def test_an_interrupted_set_up_starts_anew(build: ModuleType) -> None:
+    build.environment(build.PLAIN)
+    build.STAMP.write_text("{")
+    build.environment(build.PLAIN)
+    assert build.ran[2:] == ["making the virtual environment", "installing with pip"]
+
+
+def test_a_word_of_later_says_so() -> None:
+    done = subprocess.run([sys.executable, "-I", ROOT / "build.py", "binary"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("build.py: `binary` is not built yet; ")
+
+
+def test_it_needs_nothing_but_the_standard_library() -> None:
+    done = subprocess.run([sys.executable, "-I", "-S", ROOT / "build.py", "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "demo" in done.stdout
