@@ -97,8 +97,12 @@ class LateEdged:
         kind = self._config.runtime
         if kind == "auto":
             kind = await trio.to_thread.run_sync(note.read)
-        engine = await open_engine(kind, docker_endpoint=self._config.dockerEndpoint, root=self._settings.root)
-        assert isinstance(engine, DockerEngine | ProcessEngine)  # noqa: S101 - there are no others
+        engine = await open_engine(
+            kind,
+            docker_endpoint=self._config.dockerEndpoint,
+            root=self._settings.root,
+            sandbox_image=self._config.podSandboxImage,
+        )
         name = "process" if isinstance(engine, ProcessEngine) else "docker"
         await trio.to_thread.run_sync(note.write, name)
         return engine

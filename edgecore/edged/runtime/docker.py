@@ -190,14 +190,16 @@ class DockerEngine:
     async def create_sandbox(self, spec: SandboxSpec) -> SandboxInfo:
         what = f"sandbox of pod {spec.pod.namespace}/{spec.pod.name}"
         config = objects.sandbox_config(spec, await self._pause_image(), self._instance)
-        if not self._may_protect:
+        protected = self._may_protect  # as this call asked for it: others may find out meanwhile that it is refused
+        if not protected:
             config["HostConfig"]["OomScoreAdj"] = 0
         try:
             inspected = await self._start_sandbox(what, spec, config)
         except EngineError as error:
-            if not self._may_protect or not _refused_protection(str(error)):
+            if not protected or not _refused_protection(str(error)):
                 raise
-            log.warning("docker may not protect sandboxes from the kernel's out-of-memory killer; they start without it")
+            if self._may_protect:
+                log.warning("docker may not protect sandboxes from the kernel's out-of-memory killer; they start without it")
             self._may_protect = False
             config["HostConfig"]["OomScoreAdj"] = 0
             inspected = await self._start_sandbox(what, spec, config)
