@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,7 @@ async def test_a_reflector_outlives_a_restart_of_the_server(tmp_path: Path) -> N
             await client.create(CONFIG_MAPS, config_map("one"), namespace="default")
             nursery.start_soon(reflector.run)
             await until("one")
-            first.cancel()
+            await first()
             port = int(connection.server.rpartition(":")[2])
             await nursery.start(serving, replace(settings, port=port))
             await client.create(CONFIG_MAPS, config_map("two"), namespace="default")
@@ -165,9 +165,16 @@ async def test_a_reflector_outlives_a_restart_of_the_server(tmp_path: Path) -> N
     assert sorted(told) == ["+one", "+two", "-one"]  # by a new list deletions come first, by the watch in their order
 
 
-async def serving(settings: ApiServerSettings, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
-    """The server, and the scope that ends it."""
+async def serving(settings: ApiServerSettings, *, task_status: trio.TaskStatus[Callable[[], Awaitable[None]]]) -> None:
+    """The server, and what ends it: it returns when the server has let go of its data."""
+    ended = trio.Event()
     with trio.CancelScope() as scope:
+
+        async def end() -> None:
+            scope.cancel()
+            await ended.wait()
+
         async with trio.open_nursery() as nursery:
             await nursery.start(serve, settings)
-            task_status.started(scope)
+            task_status.started(end)
+    ended.set()
