@@ -5,7 +5,7 @@ KubeEdge 1.23 forgets init and ephemeral containers (cloud/pkg/edgecontroller/co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from kube.objects import Object, spec
@@ -20,12 +20,32 @@ class References(NamedTuple):
 
 def pod_references(pod: Object) -> References:
     """Every ConfigMap and Secret that the pod names, optional ones too. Odd shapes count as absent."""
+    return _by_kind(_all(pod))
+
+
+def required_references(pod: Object) -> References:
+    """Those that the pod cannot start without: at least one of the places that name them is not ``optional``."""
+    return _by_kind(found for found in _all(pod) if not found.optional)
+
+
+class _Found(NamedTuple):
+    kind: str
+    name: str
+    optional: bool = False
+
+
+def _all(pod: Object) -> Iterator[_Found]:
     body = spec(pod)
-    found = [*_of_volumes(body), *_of_containers(body)]
-    found += [("secret", _text(entry, "name")) for entry in _maps(body, "imagePullSecrets")]
+    yield from _of_volumes(body)
+    yield from _of_containers(body)
+    yield from (_Found("secret", _text(entry, "name")) for entry in _maps(body, "imagePullSecrets"))
+
+
+def _by_kind(found: Iterable[_Found]) -> References:
+    named = [one for one in found if one.name]
     return References(
-        frozenset(name for kind, name in found if kind == "configMap" and name),
-        frozenset(name for kind, name in found if kind == "secret" and name),
+        frozenset(one.name for one in named if one.kind == "configMap"),
+        frozenset(one.name for one in named if one.kind == "secret"),
     )
 
 
@@ -39,29 +59,33 @@ _SECRET_REF_VOLUMES = ("cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleI
 _CSI_AND_AZURE = (("csi", "nodePublishSecretRef", "name"), ("azureFile", "", "secretName"))
 
 
-def _of_volumes(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _of_volumes(body: dict[str, Any]) -> Iterator[_Found]:
     for volume in _maps(body, "volumes"):
-        yield "configMap", _text(_map(volume, "configMap"), "name")
-        yield "secret", _text(_map(volume, "secret"), "secretName")
+        yield _named("configMap", _map(volume, "configMap"), "name")
+        yield _named("secret", _map(volume, "secret"), "secretName")
         for source in _maps(_map(volume, "projected"), "sources"):
-            yield "configMap", _text(_map(source, "configMap"), "name")
-            yield "secret", _text(_map(source, "secret"), "name")
+            yield _named("configMap", _map(source, "configMap"), "name")
+            yield _named("secret", _map(source, "secret"), "name")
         for driver in _SECRET_REF_VOLUMES:
-            yield "secret", _text(_map(_map(volume, driver), "secretRef"), "name")
+            yield _Found("secret", _text(_map(_map(volume, driver), "secretRef"), "name"))
         for driver, inner, field in _CSI_AND_AZURE:
             holder = _map(volume, driver)
-            yield "secret", _text(_map(holder, inner) if inner else holder, field)
+            yield _Found("secret", _text(_map(holder, inner) if inner else holder, field))
 
 
-def _of_containers(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _of_containers(body: dict[str, Any]) -> Iterator[_Found]:
     for container in containers({"spec": body}):
         for source in _maps(container, "envFrom"):
-            yield "configMap", _text(_map(source, "configMapRef"), "name")
-            yield "secret", _text(_map(source, "secretRef"), "name")
+            yield _named("configMap", _map(source, "configMapRef"), "name")
+            yield _named("secret", _map(source, "secretRef"), "name")
         for variable in _maps(container, "env"):
             value = _map(variable, "valueFrom")
-            yield "configMap", _text(_map(value, "configMapKeyRef"), "name")
-            yield "secret", _text(_map(value, "secretKeyRef"), "name")
+            yield _named("configMap", _map(value, "configMapKeyRef"), "name")
+            yield _named("secret", _map(value, "secretKeyRef"), "name")
+
+
+def _named(kind: str, holder: dict[str, Any], field: str) -> _Found:
+    return _Found(kind, _text(holder, field), holder.get("optional") is True)
 
 
 def _map(holder: dict[str, Any], field: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from beehive.message import Message, fail, respond
@@ -51,6 +52,15 @@ def bare(request: Message, obj: Object) -> Message:
 def bare_failure(request: Message, error: ApiError) -> Message:
     """Operation ``error`` with plain text: a Go edge would store any other failure as if it were the object (7b.8)."""
     return fail(request, error.message, source=SOURCE, group=GROUP)
+
+
+def absent(request: Message, error: ApiError) -> Message:
+    """The same where no pod minds: the text reads as an object without data too.
+
+    A Go edge cannot tell "not found" from other failures. Of this text it stores nothing, as of any operation ``error``,
+    but decodes it to an empty object, so that a pod with an optional reference starts (edge/pkg/metamanager/client).
+    """
+    return fail(request, json.dumps(err_status(error), separators=(",", ":")), source=SOURCE, group=GROUP)
 
 
 def ok(request: Message, *, resource_version: str = "") -> Message:

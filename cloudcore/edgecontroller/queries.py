@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from beehive.resource import Resource as Path
 from cloudcore.edgecontroller import ownership
 from cloudcore.edgecontroller.compare import trimmed
 from cloudcore.edgecontroller.location import CONFIG_MAP
 from cloudcore.edgecontroller.request import Request, World
 from kube import objects
 from kube.objects import Object
+from kube.references import required_references
 from kube.resources import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, Resource
+from kube.status import ApiError
 
 PERSISTENT_VOLUMES: Final = Resource("", "v1", "PersistentVolume", "persistentvolumes", "persistentvolume", False)
 CLAIMS: Final = Resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim", True)
@@ -27,6 +30,10 @@ SIGNING_REQUESTS: Final = Resource(
 )
 
 
+class MayBeAbsent(ApiError):
+    """Not found, and every pod of the node that names it calls it optional."""
+
+
 async def referenced(world: World, request: Request) -> Object:
     """U14: a ConfigMap or Secret that a pod of the node refers to, from memory or, as memory may lag, from the API."""
     path = request.path
@@ -35,8 +42,20 @@ async def referenced(world: World, request: Request) -> Object:
         raise ownership.refuse(request.node, resource, path.name, f"has no pod that refers to it in namespace {path.namespace!r}")
     found = world.cluster.get(path)
     if found is None:
-        found = await world.client.get(resource, path.name, namespace=path.namespace)
+        try:
+            found = await world.client.get(resource, path.name, namespace=path.namespace)
+        except ApiError as error:
+            if error.code == 404 and not _is_required(world, request.node, path):
+                raise MayBeAbsent(error.code, error.reason, error.message, error.details) from error
+            raise
     return trimmed(path.type, found)
+
+
+def _is_required(world: World, node: str, path: Path) -> bool:
+    """Whether a pod of the node cannot start without it."""
+    pods = (world.cluster.get(pod) for pod in world.cluster.location.pods(node) if pod.namespace == path.namespace)
+    needed = [required_references(pod) for pod in pods if pod is not None]
+    return any(path.name in (found.config_maps if path.type == CONFIG_MAP else found.secrets) for found in needed)
 
 
 async def token(world: World, request: Request) -> Object:

@@ -155,7 +155,8 @@ def _failure(style: Style, request: Request, error: ApiError) -> Message | None:
         case Style.STATUS:
             return answers.status_failure(message, error)
         case Style.BARE | Style.OK:
-            return answers.bare_failure(message, error)
+            absent = isinstance(error, queries.MayBeAbsent)
+            return answers.absent(message, error) if absent else answers.bare_failure(message, error)
         case Style.OK_NODE:
             return answers.bare_failure(_as_node(request), error)
         case Style.SILENT:

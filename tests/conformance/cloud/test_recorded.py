@@ -151,6 +151,24 @@ async def test_a_failed_query_is_operation_error_with_plain_text(edge, cloud) ->
     assert content(answer) == 'configmaps "app" not found'
 
 
+async def test_a_query_of_something_optional_reads_as_an_object_without_data(edge, cloud) -> None:
+    """A Go edge decodes the text into the ConfigMap; only so does a pod with an optional reference start there."""
+    await cloud.pod("web", volumes=[{"name": "app", "configMap": {"name": "app", "optional": True}}])
+    await edge.until(lambda: "default/pod/web" in edge.stored)
+    answer = await edge.replay(CONFIG_MAP_QUERY)
+    assert (answer.operation, answer.parent_id) == ("error", "a5")
+    status = json.loads(content(answer))["ErrStatus"]
+    assert (status["reason"], status["message"]) == ("NotFound", 'configmaps "app" not found')
+
+
+async def test_one_pod_that_needs_it_makes_it_a_plain_failure(edge, cloud) -> None:
+    await cloud.pod("web", volumes=[{"name": "app", "configMap": {"name": "app", "optional": True}}])
+    await cloud.pod("strict", volumes=[{"name": "app", "configMap": {"name": "app"}}])
+    await edge.until(lambda: {"default/pod/web", "default/pod/strict"} <= set(edge.stored))
+    answer = await edge.replay(CONFIG_MAP_QUERY)
+    assert content(answer) == 'configmaps "app" not found'
+
+
 async def test_membership_is_answered_in_group_twin(edge) -> None:
     answer = await edge.replay(MEMBERSHIP)
     assert without_moment(answer) == {

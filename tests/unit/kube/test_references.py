@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube.references import pod_references
+from kube.references import pod_references, required_references
 
 
 def container(**fields: Any) -> dict[str, Any]:
@@ -73,3 +73,15 @@ _junk = st.recursive(
 def test_odd_shapes_count_as_absent(spec: Any) -> None:
     found = pod_references({"spec": spec})
     assert all(isinstance(name, str) and name for name in found.config_maps | found.secrets)
+
+
+def test_optional_everywhere_is_not_required_and_once_plain_is() -> None:
+    volume = {"name": "1", "configMap": {"name": "page", "optional": True}}
+    reference = {"name": "a", "valueFrom": {"secretKeyRef": {"name": "key", "key": "k", "optional": True}}}
+    maybe = {"spec": {"volumes": [volume], "containers": [container(env=[reference])]}}
+    assert pod_references(maybe) == ({"page"}, {"key"})
+    assert required_references(maybe) == (set(), set())
+    plain = {"spec": {"volumes": [volume], "containers": [container(envFrom=[{"configMapRef": {"name": "page"}}])]}}
+    assert required_references(plain) == ({"page"}, set())
+    odd = {"spec": {"volumes": [{"name": "1", "configMap": {"name": "page", "optional": "true"}}]}}
+    assert required_references(odd) == ({"page"}, set())
