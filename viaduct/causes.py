@@ -100,7 +100,12 @@ def _explain_tls(error: ssl.SSLError, where: str) -> tuple[Cause, str] | None:
             f"{where} does not accept this node's certificate ({said}); it was issued by another cluster or is missing: "
             "join again with a token of this cluster"
         )
-    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"):
+    if reason == "UNEXPECTED_EOF_WHILE_READING":
+        return Cause.BROKEN, (
+            f"{where} closed the connection in the middle of the TLS handshake; either cloudcore is just ending, or a "
+            "proxy or load balancer answers there that has no cloudcore behind it"
+        )
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return Cause.NOT_TLS, f"{where} does not speak TLS; check that address and port are those of cloudcore"
     if reason:
         return Cause.BROKEN, f"TLS with {where} failed: {reason.replace('_', ' ').lower()}"

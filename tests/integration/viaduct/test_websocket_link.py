@@ -221,6 +221,21 @@ async def test_a_server_that_speaks_no_tls(cluster: Any) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_proxy_that_has_nothing_behind_it(cluster: Any) -> None:
+    [listener] = await open_listeners("127.0.0.1", 0, purpose="a test")
+
+    async def drop(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, drop, [listener])
+        text = await refuse(port_of([listener]), cluster.client_tls())
+        assert "closed the connection in the middle of the TLS handshake" in text
+        assert "does not speak TLS" not in text
+        nursery.cancel_scope.cancel()
+
+
 async def test_another_cluster(cluster: Any, other_cluster: Any, cloud: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         async with cloud(echo) as port:
