@@ -131,7 +131,7 @@ def environment(extras: tuple[str, ...]) -> Path:
     if python.exists() and have.get("fingerprint") == wanted and set(extras) <= set(have.get("extras", [])):
         return python
     started = time.monotonic()
-    if have.get("python") != sys.version or not python.exists():
+    if have.get("fingerprint") != wanted or not python.exists():  # from nothing: what is not wanted any more goes, too
         print(f"setting up .venv with Python {sys.version.split()[0]} ...", flush=True)
         _create()
     _install(python, sorted(set(extras) | set(have.get("extras", []))), wanted)
@@ -171,7 +171,7 @@ def _install(python: Path, extras: list[str], fingerprint: str) -> None:
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--editable", f".[{','.join(extras)}]"]
     remedy = "A package index must be reachable (proxy, mirror: see pip's PIP_INDEX_URL)"
     _logged(command, "installing with pip", remedy)
-    stamp = {"fingerprint": fingerprint, "python": sys.version, "extras": extras}
+    stamp = {"fingerprint": fingerprint, "extras": extras}
     STAMP.write_text(json.dumps(stamp), encoding="utf-8")
 
 
