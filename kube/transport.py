@@ -158,7 +158,7 @@ class Transport:
             params=dict(call.query),
             content=call.content,
             headers=headers,
-            extensions=self._extensions,
+            extensions={**self._extensions, "trace": _Opening()},
         )
 
     def _name(self, call: Call) -> str:
@@ -178,6 +178,23 @@ class Transport:
             raise ApiUnreachable(f"{what}: cannot connect: {root_cause(error)}") from error
         except httpx2.HTTPError as error:
             raise ApiUnreachable(f"{what}: the connection broke: {root_cause(error)}") from error
+
+
+class _Opening:
+    """Closes the socket of a connection whose TLS handshake was cancelled half way. httpcore2 2.x closes it for errors only
+    (``_backends/trio.py``, start_tls), so that it would stay open until it is garbage."""
+
+    def __init__(self) -> None:
+        self._tcp: Any = None
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        """httpcore2's trace extension."""
+        if event == "connection.connect_tcp.complete":
+            self._tcp = info["return_value"]
+        elif event == "connection.start_tls.complete":
+            self._tcp = None
+        elif event == "connection.start_tls.failed" and self._tcp is not None:
+            await self._tcp.aclose()
 
 
 class _Chunks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 from contextlib import AsyncExitStack
 
@@ -77,9 +76,6 @@ def actual(edge: ScriptedEdge) -> dict[str, tuple[str, object]]:
     }
 
 
-# Known, not mended yet: a cloud that is cancelled under load now and then leaves a client socket to the garbage collector.
-@pytest.mark.filterwarnings("ignore:.*unclosed.*:pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.parametrize("seed", range(3))
 async def test_the_edge_has_what_it_should_have(start_cloud, seed: int) -> None:
     chaos = Chaos(seed)
@@ -109,7 +105,6 @@ async def test_the_edge_has_what_it_should_have(start_cloud, seed: int) -> None:
             for _ in range(3):
                 await chaos.change(cloud)
             stored = edge.stored
-    gc.collect()
 
 
 async def test_pods_of_a_node_that_was_removed_leave_its_edge_when_it_comes_back(cloud) -> None:
