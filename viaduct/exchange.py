@@ -4,6 +4,9 @@ hypercorn hands the request body over through a short queue, and the disconnecti
 An application that does not read would never learn of it, and one that answers before it has read everything would
 block for ever. So the queue is always read here: the application gets what it asks for, the rest is thrown away, and a
 client that goes away cancels the application.
+
+A request to switch to WebSocket is handed on as the plain GET that it also is: nothing here speaks WebSocket, and
+``kubectl exec`` wants to hear why.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ _AHEAD: Final = 1
 """Pieces of a request body that are read before the application asks for them."""
 
 _DISCONNECT: Final = {"type": "http.disconnect"}
+_NO_BODY: Final = {"type": "http.request", "body": b"", "more_body": False}
 _FAILED: Final = b"Internal Server Error\n"
 
 
@@ -36,9 +40,11 @@ class Exchange:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The ASGI entry point that hypercorn calls once per request."""
-        if scope["type"] != "http" or not scope["http_version"].startswith("1"):
-            self._cut()  # neither WebSocket nor HTTP/2 is served here
+        if scope["type"] not in ("http", "websocket") or not scope["http_version"].startswith("1"):
+            self._cut()  # HTTP/2 is not served here
             return
+        if scope["type"] == "websocket":
+            scope, receive, send = _as_get(scope, receive, send)
         async with trio.open_nursery() as nursery:
             one = _One(receive, send, nursery)
             nursery.start_soon(one.pump)
@@ -58,6 +64,20 @@ class Exchange:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if one.state == _One.WAITING:
                 await one.fail()
+
+
+def _as_get(scope: Any, receive: _Receive, send: _Send) -> tuple[Any, _Receive, _Send]:
+    """The request for an upgrade as the request that it is without; its answer refuses the upgrade."""
+
+    async def receive_http() -> _Event:
+        event = await receive()
+        return dict(_NO_BODY if event["type"] == "websocket.connect" else _DISCONNECT)
+
+    async def send_http(event: _Event) -> None:
+        await send({**event, "type": f"websocket.{event['type']}"})
+
+    scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+    return {**scope, "type": "http", "method": "GET", "scheme": scheme}, receive_http, send_http
 
 
 class _One:

@@ -6,6 +6,7 @@ import json
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 
 from kube.resources import PODS
@@ -233,3 +234,25 @@ async def test_pages(kubectl: Server) -> None:
     for number in range(5):
         await kubectl.kubectl("create", "cm", f"m{number}")
     assert len((await kubectl.kubectl("get", "cm", "--chunk-size=2", "-o", "name")).split()) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("logs", "web"), "log"),
+        (("exec", "web", "--", "true"), "exec"),
+        (("attach", "web"), "attach"),
+        (("port-forward", "web", "8080"), "portforward"),
+    ],
+)
+async def test_what_is_not_served_yet_says_so(kubectl, words: tuple[str, ...], what: str) -> None:
+    """Newer kubectls ask for a WebSocket first, older ones for SPDY."""
+    await kubectl.kubectl("apply", "-f", "-", stdin=POD)
+    running = '{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}'
+    if kubectl.minor >= 24:
+        await kubectl.kubectl("patch", "pod", "web", "--subresource=status", "--type=merge", "-p", running)
+    else:
+        async with kubectl.client() as client:
+            await client.patch(PODS, "web", json.loads(running), namespace="default", kind="merge", subresource="status")
+    complaint = await kubectl.kubectl_fails(*words)
+    assert f"{what} is not served by the embedded Kubernetes API yet" in complaint

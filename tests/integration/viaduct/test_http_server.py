@@ -206,8 +206,6 @@ async def test_headers_that_are_too_large_are_refused(web: Any) -> None:
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     ],
 )
 async def test_what_is_not_a_request_of_ours_costs_one_connection(web: Any, data: bytes) -> None:
@@ -222,6 +220,45 @@ async def test_what_is_not_a_request_of_ours_costs_one_connection(web: Any, data
                     pass
         async with httpx2.AsyncClient(trust_env=False) as client:
             assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == 200
+
+
+UPGRADE = (
+    b"GET /page HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+async def test_a_wish_for_a_web_socket_is_answered_as_the_request_that_it_is(web: Any) -> None:
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        assert await read_body(receive, LIMIT) == b""
+        assert (scope["type"], scope["method"], scope["path"]) == ("http", "GET", "/page")
+        await answer(send, 501, b"not here")
+
+    async with web(refuse, tls=False) as port:
+        async with await trio.open_tcp_stream("127.0.0.1", port) as raw:
+            await raw.send_all(UPGRADE)
+            with trio.fail_after(10):
+                head = await read_head(raw)
+                assert head.startswith(b"HTTP/1.1 501 ")
+                while b"not here" not in head:
+                    head += await raw.receive_some()
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_wish_cancels_the_application(web: Any) -> None:
+    left = trio.Event()
+
+    async def wait(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            left.set()
+
+    async with web(wait, tls=False) as port:
+        async with await trio.open_tcp_stream("127.0.0.1", port) as raw:
+            await raw.send_all(UPGRADE)
+            await trio.testing.wait_all_tasks_blocked(0.1)
+        with trio.fail_after(10):
+            await left.wait()
 
 
 async def test_a_client_that_takes_nothing_does_not_hold_up_the_end(web: Any) -> None:
