@@ -21,6 +21,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
 
+from viaduct.admission import Admission, Started
 from viaduct.exchange import Exchange
 from viaduct.handshake import HandshakeFailed, accept_tls
 from viaduct.tls import TlsContext
@@ -107,17 +108,7 @@ async def serve_http(
     in the middle of an endless answer. An application that raises costs one answer 500.
     """
     server = _Server(app, tls, limits or HttpLimits())
-    await trio.serve_listeners(server.accept, listeners, task_status=_Started(task_status))
-
-
-class _Started:
-    """trio reports its list of listeners; our caller has these already."""
-
-    def __init__(self, task_status: trio.TaskStatus[None]) -> None:
-        self._task_status = task_status
-
-    def started(self, value: object = None) -> None:
-        self._task_status.started()
+    await trio.serve_listeners(server.accept, listeners, task_status=Started(task_status))
 
 
 class _Server:
@@ -125,17 +116,17 @@ class _Server:
         self._app = app
         self._tls = tls
         self._limits = limits
-        self._room = limits.connections
+        self._admission = Admission("HTTP connection", limits.connections)
         self._config = _configure(limits)
         self._context = WorkerContext(None)
 
     async def accept(self, stream: trio.SocketStream) -> None:
         """One connection from TCP to its end."""
-        if self._room <= 0:
-            log.warning("HTTP connection refused: as many are open as are allowed (%d)", self._limits.connections)
-            stream.socket.close()
-            return
-        self._room -= 1
+        with self._admission.enter(stream) as admitted:
+            if admitted:
+                await self._serve(stream)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
         wire = _PlainWire(stream, write=self._limits.write)
         if self._tls is not None:
             secured = trio.SSLStream(stream, self._tls, server_side=True, https_compatible=True)
@@ -149,7 +140,6 @@ class _Server:
                 nursery.cancel_scope.cancel()
         finally:
             wire.cut()
-            self._room += 1
 
     async def _greet(self, transport: Transport) -> bool:
         if not isinstance(transport, trio.SSLStream):

@@ -18,6 +18,7 @@ import trio
 from trio_websocket import ConnectionRejected, WebSocketConnection, WebSocketRequest, wrap_client_stream, wrap_server_stream
 
 from beehive.supervise import fatal_cause
+from viaduct.admission import Admission, Started
 from viaduct.causes import explain
 from viaduct.handshake import HandshakeFailed, accept_tls, send_alert
 from viaduct.link import Limits, Link, LinkClosed, LinkError, Peer
@@ -166,17 +167,7 @@ async def serve(
     Whatever one peer does, or one handler raises, ends its own link and nothing else; only Fatal passes.
     """
     server = _Server(tls, handler, limits or Limits(), max_connections)
-    await trio.serve_listeners(server.accept, listeners, task_status=_Started(task_status))
-
-
-class _Started:
-    """trio reports its list of listeners; our caller has these already."""
-
-    def __init__(self, task_status: trio.TaskStatus[None]) -> None:
-        self._task_status = task_status
-
-    def started(self, value: object = None) -> None:
-        self._task_status.started()
+    await trio.serve_listeners(server.accept, listeners, task_status=Started(task_status))
 
 
 class _Server:
@@ -184,16 +175,16 @@ class _Server:
         self._tls = tls
         self._handler = handler
         self._limits = limits
-        self._room = max_connections
+        self._admission = Admission("connection", max_connections)
 
     async def accept(self, stream: trio.SocketStream) -> None:
         """One connection, from TCP to the end of its handler."""
+        with self._admission.enter(stream) as admitted:
+            if admitted:
+                await self._serve(stream)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
         address = peer_address(stream)
-        if self._room <= 0:
-            log.warning("connection from %s refused: as many are open as are allowed", address)
-            stream.socket.close()
-            return
-        self._room -= 1
         tls = trio.SSLStream(stream, self._tls, server_side=True, https_compatible=True)
         wire = Wire(tls, write=self._limits.write, allowance=_HEADERS_LIMIT)
         try:
@@ -205,7 +196,6 @@ class _Server:
                 nursery.cancel_scope.cancel()
         finally:
             wire.cut()
-            self._room += 1
 
     async def _upgrade(self, nursery: trio.Nursery, wire: Wire, address: str) -> WebSocketLink | None:
         try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import suppress
 from typing import Final
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from beehive.message import MalformedMessage, Message, decode, encode
+from beehive.message import MalformedMessage, Message, decode, encode, respond
 from viaduct.link import Limits, LinkClosed, MessageTooBig, Peer
 from viaduct.wire import Wire
 
@@ -17,6 +18,10 @@ log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS: Final = 2.0
 """How long the peer may take to agree that the link is closed; after that it is cut."""
+
+RESERVED: Final = frozenset({"config", "ping", "pong"})
+"""Operations that belong to the transport: it answers them itself (KubeEdge 1.23: pkg/viaduct/pkg/conn/ws.go,
+filterControlMessage)."""
 
 _HURRIED_SECONDS: Final = 0.1
 _NORMAL: Final = 1000
@@ -58,6 +63,12 @@ class WebSocketLink:
             raise LinkClosed(self._why(error)) from error
 
     async def receive(self) -> Message:
+        while (message := await self._receive()).operation in RESERVED:
+            with suppress(MessageTooBig):
+                await self.send(respond(message, "ack"))
+        return message
+
+    async def _receive(self) -> Message:
         try:
             data = await self._connection.get_message()
         except ConnectionClosed as error:

@@ -57,6 +57,28 @@ async def test_messages_go_both_ways_and_the_cloud_knows_who_is_there(cluster: A
     assert peer.address.startswith("127.0.0.1:")
 
 
+@pytest.mark.parametrize("word", ["config", "ping", "pong"])
+async def test_the_words_of_the_transport_are_answered_by_it_and_go_no_further(cluster: Any, cloud: Any, word: str) -> None:
+    """KubeEdge 1.23: pkg/viaduct/pkg/conn/ws.go, filterControlMessage."""
+    seen: list[str] = []
+
+    async def handler(link: Link) -> None:
+        while True:
+            seen.append((await link.receive()).operation)
+            await link.send(KEEPALIVE)
+
+    async with cloud(handler) as port:
+        async with websocket.connect(url(port), tls=cluster.client_tls(), node="edge-1", project=PROJECT) as link:
+            asked = build(source="s", group="g", operation=word, resource="r", content="x")
+            await link.send(asked)
+            answer = await link.receive()
+            assert (answer.operation, answer.parent_id, bytes(answer.content)) == ("response", asked.id, b'"ack"')
+            assert (answer.route.source, answer.route.group, answer.resource) == ("s", "g", "r")
+            await link.send(KEEPALIVE)
+            await link.receive()
+    assert seen == ["keepalive"]
+
+
 async def test_many_senders_and_large_messages_keep_every_message_whole(cluster: Any, cloud: Any) -> None:
     messages = [build(source="a", group="g", operation="update", resource=f"n/pod/{i}", content="ä" * 200_000) for i in range(8)]
     async with cloud(echo) as port:
@@ -179,7 +201,7 @@ async def test_more_connections_than_allowed_are_turned_away(cluster: Any, cloud
             await refuse(port, cluster.client_tls("edge-2"))
             await link.send(KEEPALIVE)
             await link.receive()
-        assert "as many are open as are allowed" in caplog.text
+        assert "are open, as many as are allowed" in caplog.text
 
 
 async def test_nobody_listens(cluster: Any) -> None:
