@@ -29,6 +29,24 @@ Migration = Callable[[peewee.SqliteDatabase], None]
 _GROUP_LIMIT: Final = 256
 _SUFFIXES: Final = ("", "-wal", "-shm")
 
+_STORAGE_FAULTS: Final = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOLFS,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+"""Primary result codes of SQLite that tell of the file, the disk or another program, never of the statement."""
+
 
 class StoreError(Exception):
     """The database could not do what was asked: a full disk, no permission, an I/O error. Nothing was half written."""
@@ -168,7 +186,8 @@ class Database:
     async def write(self, work: Callable[[], T]) -> T:
         """Runs ``work`` (plain peewee calls, in the writer's thread) and returns its result after the commit.
 
-        An exception of ``work`` undoes only its own statements and is raised here. Raises StoreError when the commit fails.
+        An exception of ``work`` undoes only its own statements and is raised here. Raises StoreError when the commit fails,
+        and for what SQLite itself raises (but peewee.IntegrityError).
         """
         job = _Job(work)
         await self._send.send(job)
@@ -197,9 +216,17 @@ class Database:
         try:
             with self.peewee.savepoint():
                 return outcome.Value(work())
-        except peewee.OperationalError as error:
-            if "full" in str(error) or "I/O" in str(error):
+        except (peewee.PeeweeException, sqlite3.Error) as error:
+            if _is_storage_fault(error):
                 raise
             return outcome.Error(error)
         except Exception as error:
             return outcome.Error(error)
+
+
+def _is_storage_fault(error: BaseException) -> bool:
+    """Whether the medium failed, not the statement. peewee wraps what sqlite3 raises."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, sqlite3.Error):
+        found = found.__cause__ or found.__context__
+    return (getattr(found, "sqlite_errorcode", 0) & 0xFF) in _STORAGE_FAULTS

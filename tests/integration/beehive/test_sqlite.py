@@ -141,6 +141,47 @@ async def test_a_full_database_is_an_error_and_nothing_is_lost(tmp_path: Path) -
         assert count(database.path) == 2
 
 
+async def test_a_database_that_has_become_read_only_is_an_error_of_the_store(tmp_path: Path) -> None:
+    async with opened(tmp_path / "a.db") as database:
+        await database.write(lambda: database.peewee.execute_sql("PRAGMA query_only = 1"))
+        with pytest.raises(sqlite.StoreError, match=r"a\.db: attempt to write a readonly database"):
+            await database.write(lambda: put(database, "a"))
+        await database.write(lambda: database.peewee.execute_sql("PRAGMA query_only = 0"))
+        await database.write(lambda: put(database, "a"))
+        assert count(database.path) == 1
+
+
+async def test_a_database_that_is_damaged_under_way_is_an_error_of_the_store(tmp_path: Path) -> None:
+    async with opened(tmp_path / "a.db") as database:
+        for number in range(300):
+            await database.write(lambda number=number: put(database, f"key{number}", "x" * 100))
+        await database.write(lambda: database.peewee.execute_sql("PRAGMA cache_size = 1"))
+        await database.write(lambda: database.peewee.execute_sql("PRAGMA query_only = 1"))
+        with sqlite3.connect(database.path) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        other.close()
+        data = bytearray(database.path.read_bytes())
+        data[4096:] = os.urandom(len(data) - 4096)
+        database.path.write_bytes(data)
+        with pytest.raises(sqlite.StoreError, match="malformed"):
+            await database.read(lambda: database.peewee.execute_sql("SELECT sum(length(v)) FROM t").fetchall())
+
+
+async def test_faults_of_the_caller_stay_its_own(tmp_path: Path) -> None:
+    async with opened(tmp_path / "a.db") as database:
+        await database.write(lambda: put(database, "a"))
+        with pytest.raises(peewee.IntegrityError):
+            await database.write(lambda: put(database, "a"))
+        with pytest.raises(peewee.OperationalError, match="no such table"):
+            await database.write(lambda: database.peewee.execute_sql("SELECT * FROM nowhere"))
+        with pytest.raises(sqlite3.OperationalError, match="my own"):
+            await database.write(raise_my_own)
+
+
+def raise_my_own() -> None:
+    raise sqlite3.OperationalError("my own")
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(sqlite.StoreError, match=str(tmp_path / "file")):
