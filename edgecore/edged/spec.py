@@ -19,6 +19,8 @@ from kube.objects import Object
 TERMINATION_PATH = "io.kubernetes.container.terminationMessagePath"
 TERMINATION_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 HOSTNAME_LIMIT = 63
+NO_API_SERVER = {"KUBERNETES_SERVICE_HOST": "", "KUBERNETES_SERVICE_PORT": ""}
+"""What every container finds while this node serves no Kubernetes API, as on KubeEdge; what the pod sets itself wins here."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def container_spec(
     Raises ConfigError.
     """
     container = start.container
-    env = environment.build(pod, container, sources, facts)
+    env = NO_API_SERVER | environment.build(pod, container, sources, facts)
     security = _security(pod, container)
     message_path = str(container.get("terminationMessagePath") or "/dev/termination-log")
     last_words = termination_file(place.directory, start.name, start.attempt)

@@ -75,10 +75,16 @@ def specify(pod: Object, attempt: int = 3) -> ContainerSpec:
     return container_spec(pod, start, SANDBOX, place=place, sources=sources, facts=Facts(), memory_capacity=8 << 30)
 
 
+def test_a_pod_may_say_itself_where_the_api_is() -> None:
+    own = {"name": "KUBERNETES_SERVICE_HOST", "value": "10.0.0.1"}
+    pod = POD | {"spec": POD["spec"] | {"containers": [{"name": "c", "image": "i", "env": [own]}]}}
+    assert specify(pod).env == {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": ""}
+
+
 def test_a_container() -> None:
     found = specify(POD)
     assert found.command == ["run", "1"] and found.args == ["$(A)"]
-    assert found.env == {"A": "1", "N": "web"}
+    assert found.env == {"A": "1", "N": "web", "KUBERNETES_SERVICE_HOST": "", "KUBERNETES_SERVICE_PORT": ""}
     assert found.user == "1000:1001"
     assert found.read_only_root and found.no_new_privileges and not found.privileged
     assert found.capabilities_add == ["NET_ADMIN"] and found.capabilities_drop == ["ALL"]
