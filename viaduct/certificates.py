@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_DAYS: Final = 36400
@@ -287,6 +288,29 @@ def belong_together(certificate: bytes, key: bytes) -> bool:
         return _load_certificate(certificate).public_key() == _load_key(key).public_key()
 
 
+def check_request(csr: bytes, node: str) -> None:
+    """Checks that a request (PEM or DER) is whole, and for this node and nobody else.
+
+    Raises CertificateError.
+    """
+    with _reading("certificate request"):
+        der = x509.load_pem_x509_csr(csr).public_bytes(serialization.Encoding.DER) if _is_pem(csr) else csr
+        _check_subject(_subject_of(_load_request(der)), node)
+
+
+def issued_by(certificate: bytes, authority: bytes) -> bool:
+    """Whether a certificate was signed by this authority's key, whatever names stand in it.
+
+    Raises CertificateError when one of them cannot be read.
+    """
+    with _reading("certificate"):
+        try:
+            _load_certificate(certificate).verify_directly_issued_by(_load_certificate(authority))
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
+
+
 def answers_request(certificate: bytes, csr_der: bytes) -> bool:
     """Whether a certificate is for the key of a request.
 
@@ -381,7 +405,9 @@ def _alternative_names(request: x509.CertificateSigningRequest) -> x509.SubjectA
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
     try:
-        yield
+        # What the library says of odd certificates (a negative serial number, say) is for programmers.
+        with warnings.catch_warnings(action="ignore", category=CryptographyDeprecationWarning):
+            yield
     except CertificateError:
         raise
     except _UNREADABLE as error:

@@ -96,18 +96,13 @@ def _server_usable(
     try:
         data = certificate.read_bytes()
         info = certificates.describe(data)
-        fits = certificates.belong_together(data, key.read_bytes())
+        fits = certificates.belong_together(data, key.read_bytes()) and certificates.issued_by(data, authority.certificate_der)
     except certificates.CertificateError:
         return False
     named = set(dns) <= set(info.dns_names) and {ipaddress.ip_address(ip) for ip in ips} <= {
         ipaddress.ip_address(ip) for ip in info.ip_addresses
     }
-    return (
-        fits
-        and named
-        and info.issuer.endswith("kubernetes")
-        and info.not_after - _RENEW_BEFORE > datetime.datetime.now(datetime.UTC)
-    )
+    return fits and named and info.not_after - _RENEW_BEFORE > datetime.datetime.now(datetime.UTC)
 
 
 def server_url(settings: ApiServerSettings, port: int) -> str:

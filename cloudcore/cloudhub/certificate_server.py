@@ -27,6 +27,8 @@ REQUEST_LIMIT: Final = 1024 * 1024
 """Bytes of a certificate request."""
 LOOKUP: Final = 10.0
 """Seconds for a look into the Kubernetes API."""
+LOOKUPS: Final = 8
+"""At the same time: whoever asks is not known, and must not take the connections that nodes need."""
 NODE_PREFIX: Final = "system:node:"
 NODES_GROUP: Final = "system:nodes"
 CLIENT_AUTH: Final = 2
@@ -61,6 +63,7 @@ class CertificateServer:
         self._client = client
         self._authority = authority
         self._days = days
+        self._lookups = trio.CapacityLimiter(LOOKUPS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -77,7 +80,7 @@ class CertificateServer:
             (b"content-length", str(len(answer.body)).encode()),
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         path: str = scope["path"]
@@ -132,7 +135,8 @@ class CertificateServer:
             return _text(404, f'nodes "{name[:253]}" not found')
         try:
             with trio.fail_after(LOOKUP):
-                await self._client.get(NODES, name)
+                async with self._lookups:
+                    await self._client.get(NODES, name)
         except NotFound as error:
             return _text(404, str(error))
         except (ApiError, trio.TooSlowError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from viaduct.certificates import (
     belong_together,
     certificate_der,
     describe,
+    issued_by,
     key_der,
 )
 
@@ -63,7 +65,8 @@ class Reachable:
 
     def missing_in(self, pair: KeyPair) -> set[str]:
         info = describe(pair.certificate_der)
-        return (set(self.ips) | {name for name in self.names if name}) - set(info.ip_addresses) - set(info.dns_names)
+        wanted = {str(ipaddress.ip_address(ip)) for ip in self.ips} | {name for name in self.names if name}
+        return wanted - set(info.ip_addresses) - set(info.dns_names)
 
     def all_ips(self) -> list[str]:
         return [*self.ips, *(name for name in self.extra if _is_ip(name))]
@@ -134,7 +137,7 @@ async def _authority(client: Client, files: Files) -> Authority:
             data = {"cadata": made.certificate_der, "cakeydata": made.key_der}
             # Two replicas may start together: the one that comes second takes what the first has made.
             found = await _create(client, secret(CA_SECRET, data))
-            log.info("made a certificate authority, fingerprint %s, in Secret %s/%s", made.fingerprint[:16], NAMESPACE, CA_SECRET)
+            log.info("made a certificate authority, fingerprint %s, in Secret %s/%s", _short(made), NAMESPACE, CA_SECRET)
         pair = secret_bytes(found, "cadata"), secret_bytes(found, "cakeydata")
         return _load_authority(pair, f"Secret {NAMESPACE}/{CA_SECRET}")
     authority = _load_authority(pair, f"{files.ca} and {files.ca_key}")
@@ -153,9 +156,13 @@ async def _server(client: Client, files: Files, authority: Authority, reachable:
     pair = _local_pair(files.certificate, files.key)
     if pair is not None:
         found = KeyPair(*pair)
+        if not issued_by(found.certificate_der, authority.certificate_der):
+            log.warning(
+                "%s is not signed by the CA that edges trust (%s...): they will refuse it", files.certificate, _short(authority)
+            )
     else:
         stored = await _read(client, SERVER_SECRET)
-        kept = _stored_server(stored) if stored is not None else None
+        kept = _stored_server(stored, authority) if stored is not None else None
         if kept is not None and not (lacking := reachable.missing_in(kept)):
             return kept
         if kept is not None:
@@ -165,18 +172,31 @@ async def _server(client: Client, files: Files, authority: Authority, reachable:
     return found
 
 
-def _stored_server(stored: Object) -> KeyPair | None:
+def _stored_server(stored: Object, authority: Authority) -> KeyPair | None:
     """What the Secret holds, None when that is of no use: a new one costs nothing as long as the CA stays."""
     try:
         pair = KeyPair(secret_bytes(stored, "cloudcoredata"), secret_bytes(stored, "cloudcorekeydata"))
-        return pair if belong_together(pair.certificate_der, pair.key_der) else None
+        why = "its key is another one" if not belong_together(pair.certificate_der, pair.key_der) else ""
+        if not issued_by(pair.certificate_der, authority.certificate_der):
+            why = f"it is not signed by the CA {_short(authority)}..."
     except (Fatal, CertificateError) as error:
-        log.warning("the server certificate in Secret %s/%s is issued anew: %s", NAMESPACE, SERVER_SECRET, error)
-        return None
+        why = str(error)
+    if not why:
+        return pair
+    log.warning("the server certificate in Secret %s/%s is issued anew: %s", NAMESPACE, SERVER_SECRET, why)
+    return None
+
+
+def _short(authority: Authority) -> str:
+    return authority.fingerprint[:16]
 
 
 def _is_ip(text: str) -> bool:
-    return ":" in text or text.replace(".", "").isdigit()
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _local_pair(certificate: Path, key: Path) -> tuple[bytes, bytes] | None:

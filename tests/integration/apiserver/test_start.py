@@ -91,6 +91,15 @@ async def test_a_broken_authority_is_named(start_server: StartServer, tmp_path: 
     assert str(tmp_path / "data" / "pki") in message
 
 
+async def test_a_new_authority_signs_a_new_server_certificate(start_server: StartServer, tmp_path: Path) -> None:
+    async with start_server():
+        pass
+    for name in ("ca.crt", "ca.key"):
+        (tmp_path / "data" / "pki" / name).unlink()
+    async with start_server() as server, server.client() as client:
+        assert await client.request("GET", "/version")
+
+
 async def test_tokens_of_service_accounts(server: Server) -> None:
     async with server.client() as client:
         asked = {"spec": {"expirationSeconds": 7200, "audiences": []}}

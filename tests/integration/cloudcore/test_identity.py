@@ -61,6 +61,31 @@ async def test_a_broken_ca_secret_is_an_error_and_never_replaced(start_cloud, tm
     assert "Secret kubeedge/casecret" in str(fatal)
 
 
+async def test_a_new_ca_signs_a_new_server_certificate(start_cloud) -> None:
+    """What the log advises for a lost CA: delete the Secret. The certificate of the old CA would be refused by every edge."""
+    async with start_cloud() as cloud:
+        await cloud.client.delete(SECRETS, "casecret", namespace="kubeedge")
+    async with start_cloud() as cloud:
+        await cloud.joined()
+
+
+async def test_an_address_may_be_written_in_another_way(start_cloud, tmp_path) -> None:
+    config = config_for(tmp_path)
+    config.modules.cloud_hub.advertise_address = ["127.0.0.1", "2001:DB8:0::1"]
+    async with start_cloud(config) as cloud:
+        server = await values(cloud, "cloudcoresecret")
+    async with start_cloud(config) as cloud:
+        assert await values(cloud, "cloudcoresecret") == server
+
+
+async def test_a_head_request_gets_the_head(cloud) -> None:
+    async with httpx2.AsyncClient(verify=tls.bootstrap_context(), trust_env=False) as client:
+        answer = await client.head(f"{cloud.https}/ca.crt")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert int(answer.headers["content-length"]) > 100
+        assert (await client.get(f"{cloud.https}/ca.crt")).status_code == 200
+
+
 async def test_an_old_token_stays_valid_after_a_restart(start_cloud) -> None:
     async with start_cloud() as cloud:
         old = await cloud.token()
