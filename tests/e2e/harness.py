@@ -150,6 +150,9 @@ class Cloud:
 
     def start(self) -> None:
         self.program.start()
+        self.wait_answering()
+
+    def wait_answering(self) -> None:
         eventually("the API answers", self._answers, within=30)
 
     def _answers(self) -> bool:

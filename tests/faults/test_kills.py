@@ -1,0 +1,81 @@
+"""Random histories with kill -9: nothing acknowledged is lost, and when all is healed the machine is as the API says.
+
+By default a few short histories. ``KILLS=100-149`` (seeds) and ``KILLS_STEPS=200`` run long ones; a failure prints its seed and
+what happened. The choices follow from the seed, the moments do not: a seed is run again some times to find a defect again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from e2e.conftest import docker_answers, import_image, require, static_busybox
+from faults.history import World, world
+
+MIB = 1024 * 1024
+STEPS = int(os.environ.get("KILLS_STEPS", "30"))
+CONVERGED_WITHIN = 120.0
+MOST_MEMORY = {"cloudcore RSS": 250 * MIB, "edgecore RSS": 200 * MIB, "cloudcore fds": 200, "edgecore fds": 150}
+
+
+def seeds() -> list[int]:
+    first, _, last = os.environ.get("KILLS", "1-2").partition("-")
+    return list(range(int(first), int(last or first) + 1))
+
+
+def converge(one: World) -> float:
+    """Seconds until nothing is left to complain about, and stays so."""
+    begin = time.monotonic()
+    wrong = ["not looked yet"]
+    calm = 0
+    while calm < 2:
+        if time.monotonic() > begin + CONVERGED_WITHIN:
+            raise AssertionError("not converged:\n" + "\n".join(wrong))
+        try:
+            wrong = one.complaints()
+        except AssertionError as error:
+            wrong = [str(error)]
+        calm = calm + 1 if not wrong else 0
+        time.sleep(0.5)
+    return time.monotonic() - begin
+
+
+def history(one: World, steps: int) -> None:
+    try:
+        for _ in range(steps):
+            one.step()
+        one.heal()
+        took = converge(one)
+        wrong = one.broken_rules()
+        assert not wrong, "\n".join(wrong)
+        too_much = {key: value for key, value in one.largest.items() if value > MOST_MEMORY[key]}
+        assert not too_much, f"grew too large: {too_much}"
+    except BaseException:
+        print(f"seed {one.seed} on {one.edge.runtime}:")
+        print("\n".join(one.story))
+        raise
+    events = sum(watcher.events for watcher in one.watchers)
+    print(
+        f"seed {one.seed} on {one.edge.runtime}: {steps} steps, kills {one.kills}, converged in {took:.1f} s, "
+        f"{events} watch events, {len(one.revisions.seen)} revisions seen, largest {one.largest}"
+    )
+
+
+@pytest.mark.parametrize("seed", seeds())
+def test_histories_with_processes(tmp_path: Path, seed: int) -> None:
+    require(shutil.which("kubectl") is not None, "kubectl (apt-get install kubernetes-client)")
+    with world(tmp_path, "process", seed) as one:
+        history(one, STEPS)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("seed", seeds()[:: 3 if "KILLS" in os.environ else 2])
+def test_histories_with_docker(tmp_path: Path, seed: int) -> None:
+    require(docker_answers(), "a docker engine")
+    require(static_busybox() is not None, "a static busybox (apt-get install busybox-static)")
+    import_image()
+    with world(tmp_path, "docker", seed) as one:
+        history(one, STEPS)
