@@ -70,7 +70,7 @@ class ImagePuller:
             raise ImageProblem(text, reason="ErrImageNeverPull", retry_at=self._clock() + FIRST)
         async with self._slots:
             self._refuse_early(image)
-            await self._pull(image, credentials)
+            await self._pull(image, credentials, known=present)
 
     def _refuse_early(self, image: str) -> None:
         known = self._failures.get(image)
@@ -80,17 +80,19 @@ class ImagePuller:
         reason = known.reason if known.reason == "InvalidImageName" else "ImagePullBackOff"
         raise ImageProblem(text, reason=reason, retry_at=known.retry_at)
 
-    async def _pull(self, image: str, credentials: Sequence[Credentials]) -> None:
+    async def _pull(self, image: str, credentials: Sequence[Credentials], *, known: bool) -> None:
+        """Who asked for it logs a failure: there it has a pod's name. known: it was here, and is only asked for again."""
         started = trio.current_time()
         try:
             await self._engine.pull_image(image, credentials)
         except ImagePullFailed as error:
             failure = self._remember(image, str(error), error.reason)
-            log.warning("image %s: %s; the next try is in %.0f s", image, error, failure.retry_at - self._clock())
+            log.debug("image %s: %s; the next try is in %.0f s", image, error, failure.retry_at - self._clock())
             # The back-off itself is shown soon after the error, as users know it from kubelet.
             raise ImageProblem(str(error), reason=error.reason, retry_at=self._clock() + 2.0) from error
         self._failures.pop(image, None)
-        log.info("image %s pulled in %.1f s", image, trio.current_time() - started)
+        level = logging.DEBUG if known else logging.INFO
+        log.log(level, "image %s pulled in %.1f s", image, trio.current_time() - started)
 
     def _remember(self, image: str, text: str, reason: str) -> _Failure:
         count = self._failures.pop(image).count + 1 if image in self._failures else 1

@@ -10,6 +10,7 @@ from kube import objects
 from kube.objects import Object
 
 DEFAULT_GRACE: Final = 30.0
+_HUGE: Final = 2.0**63
 TERMINAL: Final = ("Succeeded", "Failed")
 
 
@@ -23,8 +24,10 @@ def mapping(value: Any) -> dict[str, Any]:
 
 
 def number(value: Any) -> float | None:
-    """A JSON number, else None."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A JSON number that is of use, else None."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if abs(value) < _HUGE else None
 
 
 def _named(value: Any) -> list[Object]:
@@ -99,10 +102,22 @@ _PATH_SAFE: Final = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._]{0,252}")
 
 def unsafe(pod: Object) -> str | None:
     """Why the pod must not be touched: its names become names of directories and containers. None when they are sound."""
-    parts = [("uid", objects.uid(pod)), ("name", objects.name(pod)), ("namespace", objects.namespace(pod))]
-    parts += [("container", str(c["name"])) for c in containers(pod) + init_containers(pod)]
-    parts += [("volume", str(v["name"])) for v in volumes(pod)]
-    for what, text in parts:
-        if not _PATH_SAFE.fullmatch(text):
-            return f"its {what} {text!r} is no valid name"
+    return _bad_name([("uid", objects.uid(pod)), ("name", objects.name(pod)), ("namespace", objects.namespace(pod))])
+
+
+def malformed(pod: Object) -> str | None:
+    """Why the spec cannot be carried out as it is (an API server would not have let it pass). None when it can."""
+    every = [str(c["name"]) for c in containers(pod) + init_containers(pod)]
+    known = [str(v["name"]) for v in volumes(pod)]
+    if why := _bad_name([("container", name) for name in every] + [("volume", name) for name in known]):
+        return why
+    if not containers(pod):
+        return "it has no containers"
+    for what, names in (("container", every), ("volume", known)):
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            return f"it has two {what}s named {twice!r}"
     return None
+
+
+def _bad_name(parts: list[tuple[str, str]]) -> str | None:
+    return next((f"its {what} {text!r} is no valid name" for what, text in parts if not _PATH_SAFE.fullmatch(text)), None)

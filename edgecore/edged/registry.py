@@ -40,7 +40,9 @@ class PodRegistry:
         self._desired: dict[Name, Object] = {}
         self._workers: dict[str, PodWorker] = {}
         self._seen: dict[str, object] = {}
-        self._refused: dict[str, str] = {}
+        self._refused: dict[Name, str] = {}
+        self._trouble = ""
+        self._undeletable: set[str] = set()
         self.synced = trio.Event()
         """The wanted pods were read at least once."""
 
@@ -89,16 +91,28 @@ class PodRegistry:
             async with self._queue.take() as (name, _):
                 try:
                     await self._read(name, nursery)
+                    self._say_trouble("")
                     delays.reset()
                     continue
                 except Exception as error:  # whatever the store says, no pod may suffer for it
-                    log.error("pods cannot be read from the store: %s; running pods are left alone", error)
+                    self._say_trouble(f"pods cannot be read from the store: {error}; running pods are left alone")
                 self._queue.put(name, None)
             await trio.sleep(delays.next())
 
+    def _say_trouble(self, text: str) -> None:
+        """Once for each cause: a store that is guarded stays so for as long as there is no cloud."""
+        if text and text != self._trouble:
+            log.error("%s", text)
+        elif self._trouble and not text:
+            log.info("pods are read from the store again")
+        self._trouble = text
+
     async def _read(self, name: Name, nursery: trio.Nursery) -> None:
         if name == EVERYTHING:
-            found = {(objects.namespace(p), objects.name(p)): p for p in await self._room.meta.pods() if self._is_ours(p)}
+            listed = await self._room.meta.pods()
+            found = {_name(pod): pod for pod in listed if self._is_ours(pod)}
+            refused = {_name(pod) for pod in listed} - set(found)
+            self._refused = {name: why for name, why in self._refused.items() if name in refused}
             names = set(found) | set(self._desired)
             self._desired = found
             if not self.synced.is_set():
@@ -111,17 +125,22 @@ class PodRegistry:
                 self._desired[name] = pod
             else:
                 self._desired.pop(name, None)
+                if pod is None:
+                    self._refused.pop(name, None)
         for each in sorted(names):
             self._reconcile(each, nursery)
 
     def _is_ours(self, pod: Object) -> bool:
         if pods.node_name(pod) != self._room.settings.node_name:
             return False
-        why = pods.unsafe(pod)
-        if why is not None and self._refused.get(objects.uid(pod)) != why:
+        why, name = pods.unsafe(pod), _name(pod)
+        if why is None:
+            self._refused.pop(name, None)
+            return True
+        if self._refused.get(name) != why:
             log.error("%s is ignored: %s", pods.described(pod), why)
-            self._refused = {objects.uid(pod): why}
-        return why is None
+        self._refused[name] = why
+        return False
 
     def _reconcile(self, name: Name, nursery: trio.Nursery) -> None:
         """Forgets workers of other uids with this name; a new uid starts only when the old ones have ended."""
@@ -172,7 +191,10 @@ class PodRegistry:
                 log.debug("engine cannot be listed: %s", error)
             else:
                 self._compare(listed, nursery)
-                await self._drop_directories({info.pod.uid for info in listed})
+                try:
+                    await self._drop_directories({info.pod.uid for info in listed})
+                except OSError as error:
+                    log.debug("directories of unknown pods are not looked for now: %s", error)
             await trio.sleep(self._room.settings.relist_frequency)
 
     def _compare(self, listed: list[PodInfo], nursery: trio.Nursery) -> None:
@@ -201,15 +223,20 @@ class PodRegistry:
 
     async def _drop_directories(self, in_engine: set[str]) -> None:
         """Directories of pods that neither the cloud nor the engine knows."""
-        known = await trio.to_thread.run_sync(mounter.known_uids, self._room.settings, limiter=self._room.files)
-        wanted = {objects.uid(pod) for pod in self._desired.values()}
-        for uid in set(known) - in_engine - wanted - set(self._workers):
-            log.info("the directory of the unknown pod %s is removed", uid)
-            stray: Object = {"metadata": {"uid": uid, "name": "unknown", "namespace": "unknown"}}
+        known = await self._room.on_disk(mounter.known_uids, self._room.settings)
+        for uid in set(known) - in_engine:
+            if uid in self._workers or any(objects.uid(pod) == uid for pod in self._desired.values()):
+                continue
+            if uid not in self._undeletable:
+                log.info("the directory of the unknown pod %s is removed", uid)
             try:
-                await trio.to_thread.run_sync(mounter.tear_down, stray, self._room.settings, limiter=self._room.files)
+                await self._room.on_disk(mounter.remove_unknown, uid, self._room.settings)
+                self._undeletable.discard(uid)
             except OSError as error:
-                log.warning("the directory of the unknown pod %s cannot be removed: %s", uid, error)
+                if uid not in self._undeletable:
+                    log.warning("the directory of the unknown pod %s cannot be removed: %s", uid, error)
+                self._undeletable.add(uid)
+        self._undeletable &= set(known)
 
 
 def _name(pod: Object) -> Name:

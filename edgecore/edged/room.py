@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
@@ -16,6 +18,12 @@ from edgecore.edged.status import Verdict
 from edgecore.edged.status_manager import StatusManager
 from edgecore.metamanager.client import MetaClient
 from kube.objects import Object
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+DISK_TIME: Final = 60.0
+"""Seconds; an SD card that is busy takes long."""
 
 
 @dataclass
@@ -32,7 +40,7 @@ class NodeView:
 
 @dataclass
 class Room:
-    """clock: seconds since the epoch. files: limits the threads that write volumes."""
+    """clock: seconds since the epoch. files: how many of the threads that write volumes work at once."""
 
     settings: EdgedSettings
     meta: MetaClient
@@ -42,4 +50,21 @@ class Room:
     node: NodeView = field(default_factory=NodeView)
     clock: Callable[[], float] = time.time
     files: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(4))
+    threads: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(64))
+    """All of them, including those that hang in a dead network file system and that nobody waits for any more."""
     admit: Callable[[Object], Verdict | None] = lambda pod: None
+
+    async def on_disk(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        """Runs a blocking function in a thread, bounded in time: one pod's dead disk must not hold up the others.
+
+        Raises OSError, also when it takes too long, and for what the system cannot even be asked (a path with NUL in it).
+        """
+        work = functools.partial(function, *arguments)
+        try:
+            async with self.files:
+                with trio.fail_after(DISK_TIME):
+                    return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self.threads)
+        except trio.TooSlowError:
+            raise OSError(f"the disk does not answer within {DISK_TIME:.0f} s") from None
+        except ValueError as error:
+            raise OSError(str(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from beehive.sqlite import StoreError
 from edgecore.edged.environment import Sources
 from edgecore.edged.volumes.payload import TokenWish, wishes
 from edgecore.metamanager.client import MetaClient, MetaError, NotFound, ObjectKey, Offline
@@ -36,12 +37,12 @@ async def gather(pod: Object, meta: MetaClient) -> Sources:
         except (NotFound, Offline) as error:
             absent.add((key.type, key.name))
             missing[key.type, key.name] = _text(key, error)
-        except MetaError as error:
+        except (MetaError, StoreError) as error:
             missing[key.type, key.name] = _text(key, error)
     return Sources(config_maps, secrets, missing, frozenset(absent))
 
 
-def _text(key: ObjectKey, error: MetaError) -> str:
+def _text(key: ObjectKey, error: MetaError | StoreError) -> str:
     shown = f'{key.type} "{key.name}"'
     if isinstance(error, NotFound):
         return f"{shown} not found"
@@ -58,7 +59,7 @@ async def tokens(pod: Object, meta: MetaClient) -> tuple[dict[TokenWish, str], s
     for wish in wishes(pod):
         try:
             answer = await meta.service_account_token(objects.namespace(pod), account, token_request(pod, wish))
-        except MetaError as error:
+        except (MetaError, StoreError) as error:
             trouble = f'token for service account "{account}": {error}'
             continue
         token = objects.status(answer).get("token")

@@ -29,7 +29,7 @@ async def start_container(
         with patience:
             await _pull(pod, action, material, room)
         if patience.cancelled_caught:
-            return Problem("ContainerCreating", "interrupted", room.clock())
+            return Problem("ContainerCreating", "", room.clock())
         spec = await _specify(pod, action, sandbox, material, room)
     except ImageProblem as error:
         return Problem(error.reason, str(error), error.retry_at)
@@ -81,5 +81,5 @@ async def _specify(pod: Object, action: StartContainer, sandbox: SandboxInfo, ma
         mounter.prepare_mounts(pod, action.container, room.settings, env)
         termination.prepare(termination_file(directory, action.name, action.attempt))
 
-    await trio.to_thread.run_sync(prepare, limiter=room.files)
+    await room.on_disk(prepare)
     return spec

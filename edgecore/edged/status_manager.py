@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from beehive.keyedqueue import KeyedQueue
+from beehive.sqlite import StoreError
 from edgecore.edged import pods
 from edgecore.edged.status_patch import bare, status_diff
 from edgecore.metamanager.client import MetaClient, MetaError, NotFound, Offline, Refused
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 TICK: Final = 10.0
 SENDERS: Final = 8
+_NEVER_TAKEN: Final = (400, 422)
+"""A status that will be refused again."""
 REPEAT_AFTER: Final = 300.0
 """A patch that was accepted but did not last is sent again after so many seconds."""
 
@@ -116,7 +119,7 @@ class StatusManager:
                 self._complain(record, f"the cloud refused it: {error}")
         except Offline:
             return  # sent again when the link is back
-        except MetaError as error:
+        except (MetaError, StoreError) as error:
             self._complain(record, str(error))
 
     async def _was_replaced(self, record: _Record) -> bool:
@@ -131,7 +134,12 @@ class StatusManager:
             return
         wanted, ended = record.wanted, record.ended
         if wanted is not None:
-            base = await self._patch(record, base, wanted)
+            try:
+                base = await self._patch(record, base, wanted)
+            except Refused as error:
+                if not ended or error.code not in _NEVER_TAKEN:
+                    raise
+                self._complain(record, f"the cloud refused its last one: {error}")  # but the pod must not stay for ever
         record.sent = record.wanted is wanted
         if ended and record.sent and not record.deleted and objects.is_deleting(base):
             await self._meta.delete_pod(namespace, name, uid)

@@ -41,7 +41,7 @@ def status_diff(base: Object, wanted: Object) -> Object:
 
 def conditions_diff(before: Collection[Object], wanted: Collection[Object], *, heartbeats: bool = False) -> Object:
     """The changed conditions and the order of all. heartbeats: their times count as changes, too."""
-    known = {entry.get("type"): entry for entry in before}
+    known = {entry["type"]: entry for entry in before if isinstance(entry.get("type"), str)}
     skip = () if heartbeats else _HEARTBEAT
     changed = [entry for entry in wanted if _essence(known.get(entry["type"], {}), skip) != _essence(entry, skip)]
     if not changed:
@@ -63,7 +63,7 @@ def _essence(entry: Object, skip: Collection[str]) -> Any:
 
 def _addresses_diff(key: str, before: list[Object], wanted: list[Object]) -> Object:
     new = [entry["ip"] for entry in wanted]
-    old = [entry.get("ip") for entry in before]
+    old = [entry["ip"] for entry in before if isinstance(entry.get("ip"), str) and entry["ip"]]
     if new == old:
         return {}
     gone = [{"ip": ip, "$patch": "delete"} for ip in old if ip not in new]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import trio
-
 from edgecore.edged.room import Room
 from edgecore.edged.runtime.engine import ContainerInfo, EngineError, PodInfo, State
 from edgecore.edged.spec import TERMINATION_POLICY, termination_file
@@ -44,7 +42,10 @@ async def collect(info: PodInfo | None, known: dict[str, str], room: Room) -> No
 
 async def _message(container: ContainerInfo, room: Room) -> str:
     path = termination_file(room.settings.pod_directory(container.pod.uid), container.name, container.attempt)
-    text = await trio.to_thread.run_sync(read, path, limiter=room.files)
+    try:
+        text = await room.on_disk(read, path)
+    except OSError:
+        text = ""
     wants_log = container.annotations.get(TERMINATION_POLICY) == "FallbackToLogsOnError"
     if not text and wants_log and container.exit_code != 0:
         try:

@@ -30,7 +30,7 @@ from edgecore.edged.plan import (
     ready_sandbox,
 )
 from edgecore.edged.room import Room
-from edgecore.edged.runtime.engine import EngineError, PodInfo
+from edgecore.edged.runtime.engine import EngineError, EngineUnavailable, PodInfo
 from edgecore.edged.spec import hash_of, sandbox_spec
 from edgecore.edged.starting import start_container
 from edgecore.edged.status import Verdict, pod_status
@@ -41,6 +41,8 @@ from kube.objects import Object
 
 log = logging.getLogger(__name__)
 
+SPEC: Final = "/spec"
+"""Under which what was said of the spec is kept, beside what was said of containers."""
 ROUNDS: Final = 50
 """Plans in one go; a pod that still wants more is looked at again a second later."""
 RETRY_FIRST: Final = 10.0
@@ -72,11 +74,18 @@ class PodWorker:
         self._stale = True
         self._first_seen: float | None = None
         self._complaint = ""
+        self._said: dict[str, str] = {}
+        self._outdated: frozenset[str] = frozenset()
 
     # what others call
 
     def update(self, pod: Object) -> None:
         """A newer form of the same pod."""
+        if (why := pods.malformed(pod)) is not None and pods.malformed(self.pod) is None:
+            if self._said.get(SPEC) != why:
+                log.error("%s: its new spec is not used: %s", pods.described(pod), why)
+            self._said[SPEC] = why
+            pod = pod | {"spec": self.pod["spec"]}
         urgent = self.is_ending != (objects.is_deleting(pod) or self.forgotten) or pods.grace(pod) < pods.grace(self.pod)
         if objects.spec(pod) != objects.spec(self.pod):
             self._stale = True
@@ -108,8 +117,8 @@ class PodWorker:
             try:
                 delay = await self._step()
                 self._complaint = ""
-            except* EngineError as group:
-                delay = self._complain(group.exceptions[0])
+            except* (EngineError, OSError) as group:
+                delay = self._complain(_first(group))
             if not (self.forgotten and self.ended):
                 with trio.move_on_after(delay):
                     await self._wake.wait()
@@ -117,7 +126,9 @@ class PodWorker:
     def _complain(self, error: BaseException) -> float:
         text = str(error)
         if text != self._complaint:
-            log.warning("%s: %s; it is looked at again", pods.described(self.pod), text)
+            # That the engine is away is said once, for the node.
+            level = logging.DEBUG if isinstance(error, EngineUnavailable) else logging.WARNING
+            log.log(level, "%s: %s; it is looked at again", pods.described(self.pod), text)
         self._complaint = text
         return random.uniform(2.0, 6.0)  # noqa: S311 - jitter
 
@@ -139,6 +150,10 @@ class PodWorker:
 
     async def _admit(self) -> float | None:
         """None: it may run. A pod that has containers here was admitted before."""
+        if (why := pods.malformed(self.pod)) is not None:
+            log.error("%s is rejected: %s", pods.described(self.pod), why)
+            self.verdict = Verdict("UnexpectedAdmissionError", f"Pod was rejected: {why}")
+            return 0.0
         if await self._room.engine.pod(self.uid) is None and (verdict := self._room.admit(self.pod)) is not None:
             now = trio.current_time()
             self._first_seen = now if self._first_seen is None else self._first_seen
@@ -194,6 +209,8 @@ class PodWorker:
         self._stale = False
         self._problems = {k: p for k, p in self._problems.items() if k == VOLUMES or p.reason != "CreateContainerConfigError"}
         self._patience = trio.CancelScope()
+        if self.is_ending:  # since this step began: nobody will cancel the new scope for it
+            self._patience.cancel()
         with self._patience:
             found = await sources.gather(self.pod, self._room.meta)
             tokens, no_token = await sources.tokens(self.pod, self._room.meta)
@@ -202,15 +219,15 @@ class PodWorker:
             return
         self._material = Material(found, self._room.node.facts(self._pod_ip()), tokens)
         try:
-            complaints = await trio.to_thread.run_sync(
-                mounter.set_up, self.pod, self._material, self._room.settings, limiter=self._room.files
-            )
+            complaints = await self._room.on_disk(mounter.set_up, self.pod, self._material, self._room.settings)
         except (mounter.VolumeError, OSError) as error:
             self._note(VOLUMES, "ContainerCreating", no_token or str(error))
             return
         self._problems.pop(VOLUMES, None)
         for text in complaints:
-            log.warning("%s: %s; its old content stays", pods.described(self.pod), text)
+            if text not in self._outdated:
+                log.warning("%s: %s; its old content stays", pods.described(self.pod), text)
+        self._outdated = frozenset(complaints)
 
     def _pod_ip(self) -> str:
         known = self._room.statuses.status(self.uid) or objects.status(self.pod)
@@ -222,8 +239,10 @@ class PodWorker:
             return await self._create_sandbox(action)
         if isinstance(action, StopContainer):
             log.info("%s: container %s is stopped: %s", pods.described(self.pod), action.name, action.reason)
-            await self._room.engine.stop_container(action.id, pods.grace(self.pod))
-            return True
+            self._patience = trio.CancelScope()
+            with self._patience:
+                await self._room.engine.stop_container(action.id, pods.grace(self.pod))
+            return not self._patience.cancelled_caught
         if isinstance(action, StopPod):
             log.info("%s is stopped: %s", pods.described(self.pod), action.reason)
             return info is None or await self._stop(info)
@@ -246,15 +265,24 @@ class PodWorker:
         problem = await start_container(self.pod, action, sandbox, self._material, self._room, patience=self._patience)
         if problem is None:
             self._problems.pop(action.name, None)
+            self._said.pop(action.name, None)
             return True
-        before = self._problems.get(action.name)
+        if self._patience.cancelled_caught:
+            return False
         if problem.retry_at:
             self._problems[action.name] = problem
         else:
             self._note(action.name, problem.reason, problem.message)
-        if before is None or before.message != problem.message:
-            log.warning("%s: container %s: %s: %s", pods.described(self.pod), action.name, problem.reason, problem.message)
+        self._say(action.name, problem)
         return False
+
+    def _say(self, name: str, problem: Problem) -> None:
+        """Once for each cause, however often it is tried; that a pull backs off is no other cause."""
+        if problem.reason == "ImagePullBackOff" and name in self._said:
+            return
+        if self._said.get(name) != problem.message:
+            log.warning("%s: container %s: %s: %s", pods.described(self.pod), name, problem.reason, problem.message)
+        self._said[name] = problem.message
 
     def _note(self, name: str, reason: str, message: str) -> None:
         """Remembers a failure, with a growing delay while it stays the same."""
@@ -321,9 +349,16 @@ class PodWorker:
                 return 1.0
         await self._publish(info, stopping=True, ended=True)
         await killing.remove_pod(info, self._room.engine)
-        await trio.to_thread.run_sync(mounter.tear_down, self.pod, self._room.settings, limiter=self._room.files)
+        await self._room.on_disk(mounter.tear_down, self.pod, self._room.settings)
         self.ended = True
         log.info("%s: nothing of it is left on this node", pods.described(self.pod))
         if not self.forgotten:
             self._room.statuses.end(self.pod)
         return float("inf")
+
+
+def _first(group: BaseException) -> BaseException:
+    """The first cause inside."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group

@@ -49,7 +49,7 @@ def plural(type_: str) -> str:
 
 
 class Intake:
-    """Remembers, bounded, which uids were deleted and which upserts were refused; everything else is in the store."""
+    """Remembers, bounded, which uids were deleted and what was refused; everything else is in the store."""
 
     def __init__(self, store: Store, node: str, clock: Callable[[], float]) -> None:
         self._store = store
@@ -59,13 +59,17 @@ class Intake:
         self.expected: set[str] = set()
         """Pods that may be stored from the answer to a patch although there is no row: the store was lost."""
         self._doubts: OrderedDict[str, rules.Doubt] = OrderedDict()
+        self._refused: OrderedDict[str, None] = OrderedDict()
 
     def apply(self, message: Message) -> Outcome:
         """Blocking; inside a transaction. Bad messages are answered, only a failing database raises."""
         try:
             return self._answer(message) if message.parent_id else self._push(message)
         except (MalformedMessage, MalformedResource) as error:
-            log.warning("refused a message from the cloud: %s", error)
+            if not message.id or message.id not in self._refused:  # the cloud sends it again, every few seconds
+                log.warning("refused a message from the cloud: %s", error)
+            self._refused[message.id] = None
+            _trim(self._refused)
             return Outcome(error=str(error))
         except (peewee.PeeweeException, sqlite3.Error):
             raise
@@ -104,9 +108,10 @@ class Intake:
             self._remember_doubt(key, new)
             log.info("%s %s ignored: %s", message.operation, key, effect.why)
         elif effect.action is rules.Action.STORE:
+            text = _readable(message)
             self._doubts.pop(key, None)
             self._buried.pop(new.version.uid, None)
-            self._store.put(key, place.type, bytes(message.content).decode())
+            self._store.put(key, place.type, text)
         elif effect.action is rules.Action.DELETE:
             self._delete(place, new.version.uid)
         return Outcome(acknowledge=True, notify=_object_key(place) if effect.notify else None)
@@ -169,6 +174,18 @@ class Intake:
             return
         if rules.decide_answer(stored, version, must_exist=must_exist, buried=version.uid in self._buried):
             self._store.put(str(place), place.type, value.decode())
+
+
+def _readable(message: Message) -> str:
+    """The content, if it can be read again: what is acknowledged must not turn out to be unreadable later.
+
+    Raises MalformedMessage.
+    """
+    message.decode(dict[str, Any])
+    try:
+        return bytes(message.content).decode()
+    except UnicodeDecodeError as error:
+        raise MalformedMessage(f"content of {message.operation} {message.resource!r}: {error}") from error
 
 
 def _object_key(place: Resource) -> ObjectKey:

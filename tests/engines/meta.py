@@ -16,6 +16,7 @@ import trio
 from edgecore.metamanager.client import MetaError, NotFound, ObjectKey, Offline, Refused
 from kube import objects
 from kube.objects import Object
+from kube.patch_errors import MalformedPatch
 from kube.strategicpatch import strategic_merge
 from kube.strategies import PLAIN, strategy_for
 
@@ -189,7 +190,11 @@ class MemoryMeta:
     def _patch(self, key: tuple[str, str, str], patch: Object) -> Object:
         if key not in self.stored:
             raise Refused(f'{key[0]}s "{key[2]}" not found', code=404, reason="NotFound")
-        merged = strategic_merge(self.stored[key], patch, strategy_for("v1", "Pod" if key[0] == "pod" else "Node") or PLAIN)
+        strategy = strategy_for("v1", "Pod" if key[0] == "pod" else "Node") or PLAIN
+        try:
+            merged = strategic_merge(self.stored[key], patch, strategy)
+        except MalformedPatch as error:
+            raise Refused(str(error), code=422, reason="Invalid") from error
         if not isinstance(merged, dict):
             raise MetaError("the patch makes no object")
         return copy.deepcopy(self.put(key[0], merged))

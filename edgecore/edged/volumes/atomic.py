@@ -32,7 +32,7 @@ def write(target: Path, files: Mapping[str, File], *, group: int | None = None) 
     """
     target.mkdir(parents=True, exist_ok=True)
     target.chmod(0o755)
-    if is_written(target) and _current(target) == {path: (file.data, file.mode) for path, file in files.items()}:
+    if is_written(target) and _current(target) == {path: (file.data, _mode(file, group)) for path, file in files.items()}:
         _link_names(target, files)
         return False
     old = (target / DATA).readlink() if is_written(target) else None
@@ -52,20 +52,25 @@ def write(target: Path, files: Mapping[str, File], *, group: int | None = None) 
     return True
 
 
+def _mode(file: File, group: int | None) -> int:
+    """fsGroup may read everything."""
+    return file.mode | (0o040 if group is not None else 0)
+
+
 def _fill(folder: Path, files: Mapping[str, File], group: int | None) -> None:
     folder.chmod(0o755)
     for path, file in files.items():
         place = folder / path
         place.parent.mkdir(parents=True, exist_ok=True)
         with place.open("xb") as out:
-            os.fchmod(out.fileno(), file.mode | (0o040 if group is not None else 0))
+            os.fchmod(out.fileno(), _mode(file, group))
             if group is not None:
                 os.fchown(out.fileno(), -1, group)
             out.write(file.data)
 
 
 def _current(target: Path) -> dict[str, tuple[bytes, int]]:
-    """What stands there now; the group bit that fsGroup added does not count."""
+    """What stands there now, with its modes."""
     base = target / DATA
     found: dict[str, tuple[bytes, int]] = {}
     for folder, _, names in os.walk(base):

@@ -1,7 +1,8 @@
 """The directories behind the volumes of a pod. Blocking: call it in a thread.
 
 What a container sees at ``mountPath`` is such a directory, bound by the engine. Nothing is mounted here, so it works without
-privileges; secrets and ``medium: Memory`` stand on tmpfs only if the settings name a directory on one.
+privileges; secrets, projected volumes (tokens) and ``medium: Memory`` stand on tmpfs if the settings name a directory on one.
+What a reboot took from there is made anew before anything starts.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def volume_path(pod: Object, volume: Object, settings: EdgedSettings) -> Path:
     kind = kind_of(volume) or "emptyDir"
     source = pods.mapping(volume.get(kind))
     if kind == "hostPath":
-        return Path(str(source.get("path") or "/"))
-    in_memory = kind == "secret" or (kind == "emptyDir" and source.get("medium") == "Memory")
+        return Path(str(source.get("path") or ""))
+    in_memory = kind in ("secret", "projected") or (kind == "emptyDir" and source.get("medium") == "Memory")
     root = settings.memory_root if in_memory and settings.memory_root else settings.root
     return root / "pods" / objects.uid(pod) / "volumes" / _PLUGINS.get(kind, "unsupported") / str(volume["name"])
 
@@ -62,7 +63,7 @@ def set_up(pod: Object, material: Material, settings: EdgedSettings) -> list[str
         target = volume_path(pod, volume, settings)
         try:
             _set_up_one(pod, volume, target, material)
-        except (ConfigError, OSError) as error:
+        except (ConfigError, OSError, ValueError) as error:  # ValueError: a path with NUL in it
             text = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}'
             if not atomic.is_written(target):
                 raise VolumeError(text) from error
@@ -72,11 +73,10 @@ def set_up(pod: Object, material: Material, settings: EdgedSettings) -> list[str
 
 def _make_private(uid: str, settings: EdgedSettings) -> None:
     """The pod's own directories, closed to other users of this machine: files of Secrets below them are often 0644."""
-    for root in (settings.root, settings.memory_root):
-        if root is not None:
-            folder = root / "pods" / uid
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o750)
+    for root in _roots(settings):
+        folder = root / "pods" / uid
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o750)
 
 
 def _set_up_one(pod: Object, volume: Object, target: Path, material: Material) -> None:
@@ -86,6 +86,8 @@ def _set_up_one(pod: Object, volume: Object, target: Path, material: Material) -
     elif kind == "emptyDir":
         _empty_dir(pod, target)
     elif kind == "hostPath":
+        if not target.is_absolute() or ".." in target.parts:
+            raise ConfigError(f"hostPath {str(target)!r} must be absolute and must not contain '..'")
         _host_path(target, str(pods.mapping(volume.get("hostPath")).get("type") or ""))
     else:
         raise ConfigError(f"volumes of kind {kind} are not supported on this node")
@@ -145,21 +147,36 @@ def prepare_mounts(pod: Object, container: Object, settings: EdgedSettings, env:
         if base is None or not below:
             continue
         target = base / below
+        if not target.resolve().is_relative_to(base.resolve()):  # before anything is made: a container may have put links there
+            raise ConfigError(f'subPath {below!r} of volume "{mount.get("name")}" leads outside the volume')
         if not target.exists():
             target.mkdir(parents=True, exist_ok=True)
-        if not target.resolve().is_relative_to(base.resolve()):
-            raise ConfigError(f'subPath {below!r} of volume "{mount.get("name")}" leads outside the volume')
 
 
 def tear_down(pod: Object, settings: EdgedSettings) -> None:
     """Removes all directories of the pod, its logs included. Raises OSError."""
-    folders = [root / "pods" / objects.uid(pod) for root in (settings.root, settings.memory_root) if root is not None]
+    folders = [root / "pods" / objects.uid(pod) for root in _roots(settings)]
     for folder in [*folders, settings.log_directory(pod)]:
         if folder.exists():
             shutil.rmtree(folder)
 
 
+def remove_unknown(uid: str, settings: EdgedSettings) -> None:
+    """Removes the directories of a pod of which nothing but the uid is known, its logs included. Raises OSError."""
+    for root in _roots(settings):
+        if (root / "pods" / uid).is_dir():
+            shutil.rmtree(root / "pods" / uid)
+    if settings.pod_logs.is_dir():
+        for folder in settings.pod_logs.iterdir():
+            if folder.name.endswith(f"_{uid}") and folder.is_dir():
+                shutil.rmtree(folder)
+
+
 def known_uids(settings: EdgedSettings) -> list[str]:
-    """The pods that have a directory here."""
-    folder = settings.root / "pods"
-    return [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+    """The pods that have a directory here. Raises OSError."""
+    folders = [root / "pods" for root in _roots(settings)]
+    return [entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir() if entry.is_dir()]
+
+
+def _roots(settings: EdgedSettings) -> list[Path]:
+    return [root for root in (settings.root, settings.memory_root) if root is not None]
