@@ -29,10 +29,11 @@ class Resource(NamedTuple):
 def parse(path: str) -> Resource:
     """Splits a short path.
 
-    Raises MalformedResource unless it has two or three non-empty parts.
+    Raises MalformedResource unless it has two or three parts, of which none is empty, ``.`` or ``..`` (these would point
+    elsewhere once they stand in a URL).
     """
     parts = path.split("/")
-    if len(parts) not in (2, 3) or not all(parts):
+    if len(parts) not in (2, 3) or not {"", ".", ".."}.isdisjoint(parts):
         raise MalformedResource(f"resource {path!r} is not <namespace>/<type>[/<name>]")
     return Resource(*parts)
 

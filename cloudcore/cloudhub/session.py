@@ -157,6 +157,8 @@ def _lane(message: Message) -> str:
     parts = message.resource.split("/")
     if len(parts) == 3 and parts[1] in ("podpatch", "podstatus"):
         parts[1] = "pod"
+    elif len(parts) == 3 and parts[1] in ("nodepatch", "nodestatus"):
+        parts = ["null", "node", parts[2]]
     return "/".join(parts)
 
 

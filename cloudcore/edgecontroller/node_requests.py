@@ -14,7 +14,6 @@ from cloudcore.edgecontroller.request import Request, World
 from kube import objects
 from kube.objects import Object
 from kube.resources import LEASES, NODES
-from kube.status import bad_request
 
 log = logging.getLogger(__name__)
 
@@ -85,14 +84,16 @@ class _StatusPatch(msgspec.Struct):
 
 
 async def patch_status(world: World, request: Request) -> Object:
-    """U7: the content is a string that holds a strategic merge patch."""
+    """U7: the content is a string that holds a strategic merge patch. A kubelet that has nothing new sends ``{}``."""
     ownership.own_node(request.node, NODES, request.path.name)
     sent = request.embedded(_StatusPatch)
-    if sent.status == NULL:
-        raise bad_request("a status patch needs a status")
-    patch: dict[str, Any] = {"status": sent.status}
+    patch: dict[str, Any] = {}
+    if sent.status != NULL:
+        patch["status"] = sent.status
     if meta := _metadata_patch(sent.metadata or {}):
         patch["metadata"] = meta
+    if not patch:
+        return await world.client.get(NODES, request.node)
     return await world.client.patch(NODES, request.node, patch, kind="strategic", subresource="status")
 
 

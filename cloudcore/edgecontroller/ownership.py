@@ -44,10 +44,43 @@ def mirror_pod(node: str, resource: Resource, pod: Object, path: Path) -> None:
     own_pod(node, resource, pod)
     if (objects.namespace(pod) or path.namespace, objects.name(pod)) != (path.namespace, path.name):
         raise refuse(node, resource, path.name, "sent a pod of another name than the message says")
-    if MIRROR not in objects.annotations(pod):
+    if not is_mirror(pod):
         raise refuse(node, resource, path.name, f"may only create mirror pods, which have the annotation {MIRROR}")
-    if referenced(pod) or objects.spec(pod).get("serviceAccountName"):
-        raise refuse(node, resource, path.name, "may not create pods that refer to Secrets, ConfigMaps or service accounts")
+    if why := _refers_to(pod):
+        raise refuse(node, resource, path.name, f"may not create pods that refer to {why}")
+
+
+def is_mirror(pod: Object) -> bool:
+    """A mirror was made by its node: nothing that it says gives its node a right."""
+    return MIRROR in objects.annotations(pod)
+
+
+def _refers_to(pod: Object) -> str:
+    """What a mirror must not name, because the right to read it would follow; "" when there is none of it.
+
+    Kubernetes: plugin/pkg/admission/noderestriction, admitPodCreate, and plugin/pkg/admission/serviceaccount.
+    """
+    spec = objects.spec(pod)
+    if referenced(pod):
+        return "Secrets or ConfigMaps"
+    if spec.get("serviceAccountName") or spec.get("serviceAccount"):
+        return "service accounts"
+    if spec.get("resourceClaims"):
+        return "resource claims"
+    volumes = spec.get("volumes")
+    found = (_volume_refers_to(volume) for volume in volumes) if isinstance(volumes, list) else iter(())
+    return next((why for why in found if why), "")
+
+
+def _volume_refers_to(volume: object) -> str:
+    if not isinstance(volume, dict):
+        return "volumes that are none"
+    if volume.get("persistentVolumeClaim") or volume.get("ephemeral"):
+        return "persistent volume claims"
+    projected = volume.get("projected")
+    sources = projected.get("sources") if isinstance(projected, dict) else None
+    found = [source for source in sources if isinstance(source, dict)] if isinstance(sources, list) else []
+    return "service account tokens" if any(source.get("serviceAccountToken") for source in found) else ""
 
 
 def without_restricted(labels: dict[str, str]) -> dict[str, str]:
@@ -72,7 +105,7 @@ def token_request(
         raise refuse(
             node, resource, path.name, f"requested a token bound to pod {bound.get('name')!r}, which is not one of its own"
         )
-    if (objects.spec(pod).get("serviceAccountName") or "default") != path.name:
+    if is_mirror(pod) or (objects.spec(pod).get("serviceAccountName") or "default") != path.name:
         raise refuse(node, resource, path.name, f"has pod {bound.get('name')!r} under another service account")
 
 

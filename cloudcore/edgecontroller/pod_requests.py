@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from beehive.message import NULL
+from beehive.message import NULL, Operation
 from cloudcore.edgecontroller import ownership
 from cloudcore.edgecontroller.request import Request, World
 from kube import objects
@@ -33,10 +33,11 @@ async def patch_status(world: World, request: Request) -> Object:
     sent = request.embedded(_StatusPatch)
     if sent.status == NULL:
         raise bad_request("a status patch needs a status")
-    ownership.own_pod(request.node, PODS, await world.pod(path))
-    patch: dict[str, Any] = {"status": sent.status}
-    if sent.metadata is not None and sent.metadata.uid:
-        patch["metadata"] = {"uid": sent.metadata.uid}
+    pod = await world.pod(path)
+    ownership.own_pod(request.node, PODS, pod)
+    # With a uid always: what is changed must be the pod that was looked at, not one that takes its name meanwhile.
+    uid = sent.metadata.uid if sent.metadata is not None and sent.metadata.uid else objects.uid(pod)
+    patch: dict[str, Any] = {"metadata": {"uid": uid}, "status": sent.status}
     return await world.client.patch(PODS, path.name, patch, namespace=path.namespace, kind="strategic", subresource="status")
 
 
@@ -109,24 +110,48 @@ async def event(world: World, request: Request) -> Object:
     """U19: best effort and never answered."""
     path = request.path
     try:
-        if request.message.operation == "patch":
-            sent = request.decode(_EventPatch)
-            body, patch = sent.event, msgspec.json.decode(sent.patchData, type=dict[str, Any])
-        else:
-            body, patch = request.object(), None
-        if objects.namespace(body) != path.namespace or not ownership.event(request.node, body, world.known_pod):
+        body, patch = _event_in(request)
+        if objects.namespace(body) != path.namespace or not await _is_own(world, request, body):
             log.warning("node %s sent an event that is about none of its own objects: %s; dropped", request.node, path)
             return {}
-        body = {"apiVersion": "v1", "kind": "Event"} | body
         if patch is not None:
             await _patch_event(world, path.namespace, body, patch)
-        elif request.message.operation == "update":
+        elif request.message.operation == Operation.UPDATE:
             await world.client.replace(EVENTS, path.name, body, namespace=path.namespace)
         else:
             await world.client.create(EVENTS, body, namespace=path.namespace)
-    except (ApiError, msgspec.DecodeError) as error:
+    except ApiError as error:
         log.debug("event %s of node %s is not written: %s", path, request.node, error)
     return {}
+
+
+def _event_in(request: Request) -> tuple[Object, Object | None]:
+    """The event, and what of it has changed if that is all that counts. Raises ApiError."""
+    patch = None
+    if request.message.operation == Operation.PATCH:
+        sent = request.decode(_EventPatch)
+        body = sent.event
+        try:
+            patch = msgspec.json.decode(sent.patchData, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise bad_request(f"patchData: {error}") from error
+    else:
+        body = request.object()
+    request.named(body)
+    return {"apiVersion": "v1", "kind": "Event"} | body, patch
+
+
+async def _is_own(world: World, request: Request, body: Object) -> bool:
+    """Whether the event is about the node, and does not take the place of one that is about another."""
+    if not ownership.event(request.node, body, world.known_pod):
+        return False
+    if request.message.operation not in (Operation.UPDATE, Operation.PATCH):
+        return True
+    try:
+        stored = await world.client.get(EVENTS, request.path.name, namespace=request.path.namespace)
+    except NotFound:
+        return True
+    return ownership.event(request.node, stored, world.known_pod)
 
 
 async def _patch_event(world: World, namespace: str, body: Object, patch: Object) -> None:

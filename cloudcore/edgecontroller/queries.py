@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Final
 
 from beehive.resource import Resource as Path
@@ -13,7 +14,8 @@ from kube import objects
 from kube.objects import Object
 from kube.references import required_references
 from kube.resources import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, Resource
-from kube.status import ApiError
+from kube.status import ApiError, bad_request
+from viaduct.certificates import CertificateError, check_request
 
 PERSISTENT_VOLUMES: Final = Resource("", "v1", "PersistentVolume", "persistentvolumes", "persistentvolume", False)
 CLAIMS: Final = Resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim", True)
@@ -101,8 +103,17 @@ async def create_signing_request(world: World, request: Request) -> Object:
     request.named(wanted)
     if objects.spec(wanted).get("signerName") != SERVING:
         raise ownership.refuse(request.node, SIGNING_REQUESTS, request.path.name, f"may only ask the signer {SERVING}")
+    _check_requester(request.node, objects.spec(wanted).get("request"))
     body = {"kind": SIGNING_REQUESTS.kind, "apiVersion": SIGNING_REQUESTS.api_version} | wanted
     return await world.client.create(SIGNING_REQUESTS, body)
+
+
+def _check_requester(node: str, sent: object) -> None:
+    """The subject inside must be the node, which an approver would read as who asks. Raises ApiError."""
+    try:
+        check_request(base64.b64decode(sent if isinstance(sent, str) else "", validate=True), node)
+    except (CertificateError, ValueError) as error:  # binascii.Error is a ValueError
+        raise bad_request(f"spec.request: {error}") from error
 
 
 async def signing_request(world: World, request: Request) -> Object:
@@ -115,7 +126,7 @@ def _claims(world: World, node: str) -> set[tuple[str, str]]:
     out = set()
     for path in world.cluster.location.pods(node):
         pod = world.cluster.get(path)
-        volumes = objects.spec(pod).get("volumes") if pod is not None else None
+        volumes = objects.spec(pod).get("volumes") if pod is not None and not ownership.is_mirror(pod) else None
         for one in volumes if isinstance(volumes, list) else []:
             source = one.get("persistentVolumeClaim") if isinstance(one, dict) else None
             if isinstance(source, dict):

@@ -179,6 +179,6 @@ def overloaded(message: Message) -> Message | None:
     try:
         path = resource.parse(message.resource)
     except resource.MalformedResource:
-        return answers.bare_failure(message, error)
+        return answers.bare_failure(message, error) if message.route.group in _ASKING else None
     rule = RULES.get((path.type, message.operation)) or RULES.get((path.type, ANY_OPERATION))
     return _failure(rule.style, Request("", message, path), error) if rule is not None else None

@@ -29,12 +29,16 @@ async def nothing(method: str, path: str) -> int:
 
 
 class MeddledApi:
-    """``meddle(method, path)`` may wait, and returns the status of a failure or 0. ``calls`` are all requests so far."""
+    """``meddle(method, path)`` may wait, and returns the status of a failure or 0. ``calls`` are all requests so far.
+
+    ``given``: objects of kinds that the embedded API does not serve, by path; one that is posted is kept and answered.
+    """
 
     def __init__(self, url: str, behind: Transport) -> None:
         self.url = url
         self.meddle: Meddle = nothing
         self.calls: list[tuple[str, str]] = []
+        self.given: dict[str, Any] = {}
         self._behind = behind
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -46,6 +50,10 @@ class MeddledApi:
             await send({"type": "http.response.body", "body": b""})
             return
         body = await read_body(receive, 10_000_000)
+        if (found := self._given(method, path, body)) is not None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": json.dumps(found).encode()})
+            return
         headers = dict(scope["headers"])
         query = dict(parse_qsl(scope["query_string"].decode()))
         kind = headers.get(b"content-type", b"application/json").decode()
@@ -58,6 +66,13 @@ class MeddledApi:
             await send({"type": "http.response.start", "status": error.code, "headers": []})
             await send({"type": "http.response.body", "body": json.dumps(error.to_status()).encode(), "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+
+    def _given(self, method: str, path: str, body: bytes) -> Any:
+        if method == "POST" and path in self.given:
+            obj = json.loads(body)
+            self.given[f"{path}/{obj['metadata']['name']}"] = obj
+            return obj
+        return self.given.get(path) if method == "GET" else None
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from kube import kubeconfig
 from kube.client import Client
 from kube.kubeconfig import Connection
 from kube.objects import Object
-from kube.resources import CONFIG_MAPS, PODS, SECRETS
+from kube.resources import CONFIG_MAPS, PODS, SECRETS, Resource
 
 
 class Cloud:
@@ -51,6 +51,15 @@ class Cloud:
             "spec": {"nodeName": node, "containers": [{"name": "c", "image": "busybox"}]} | spec,
         }
         return await self.client.create(PODS, body, namespace="default")
+
+    async def until(self, resource: Resource, condition: Callable[[Object], Any], seconds: float = 10) -> Object:
+        """Waits until some object of this kind is as it should be, and returns it."""
+        with trio.fail_after(seconds):
+            async with self.client.watch(resource) as events:
+                async for event in events:
+                    if event.type in ("ADDED", "MODIFIED") and condition(event.object):
+                        return event.object
+        raise AssertionError(f"the watch of {resource.plural} ended")
 
     async def config_map(self, name: str, **data: str) -> Object:
         body = {"metadata": {"name": name, "namespace": "default"}, "data": data}

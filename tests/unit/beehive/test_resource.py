@@ -21,7 +21,7 @@ def test_parse(path: str, expected: tuple[str, str, str]) -> None:
     assert r.parse(path) == expected
 
 
-@pytest.mark.parametrize("path", ["", "pod", "a/b/c/d", "a//c", "/b/c", "a/b/"])
+@pytest.mark.parametrize("path", ["", "pod", "a/b/c/d", "a//c", "/b/c", "a/b/", "a/b/..", "./b/c"])
 def test_what_is_no_resource(path: str) -> None:
     with pytest.raises(r.MalformedResource):
         r.parse(path)
