@@ -56,6 +56,7 @@ from edgecore.edged.runtime.processstate import (
     alive,
     key_of,
     plain,
+    signal_group,
 )
 from edgecore.edged.runtime.processwatch import ProcessWatch, wait_all_gone
 
@@ -84,6 +85,8 @@ class ProcessEngine:
         """Threads for files: an SD card may take seconds."""
         self._watch = ProcessWatch()
         self._starting = trio.Lock()
+        self._sweeping = trio.Lock()
+        self._swept = False
 
     async def aclose(self) -> None:
         """Containers keep running."""
@@ -97,7 +100,7 @@ class ProcessEngine:
             raise EngineUnavailable(
                 f"{what}: the disk below {self._state.root} does not answer within {DISK_TIME:.0f} s"
             ) from None
-        except OSError as error:
+        except (OSError, ValueError, OverflowError) as error:  # the latter: NUL in a path, a number beyond 64 bits
             raise EngineError(f"{what}: {error}") from error
 
     async def info(self) -> EngineInfo:
@@ -118,7 +121,15 @@ class ProcessEngine:
         found = await self._look(f"listing processes of pod {uid}", uid)
         return found[0] if found else None
 
+    async def _sweep(self) -> None:
+        """Once, before anything is made: what an edgecore that was killed has left half made or half removed."""
+        async with self._sweeping:
+            if not self._swept:
+                await self._disk("the process engine", self._state.sweep)
+                self._swept = True
+
     async def _look(self, what: str, uid: str) -> list[PodInfo]:
+        await self._sweep()
         pods, running = await self._disk(what, lambda: self._pods(uid))
         for started, tag in running:
             self._watch.add(started.shim, tag)
@@ -175,6 +186,7 @@ class ProcessEngine:
             self._state.write_sandbox(key, record)
             return record
 
+        await self._sweep()
         record = await self._disk(f"sandbox of pod {spec.pod.namespace}/{spec.pod.name}", make)
         for port in spec.ports:
             if port.host_port and port.host_port != port.container_port:
@@ -218,6 +230,7 @@ class ProcessEngine:
                 "set command in the pod"
             )
         uid, gid = user_of(spec.user, what)
+        await self._sweep()
         key: str = await self._disk(what, lambda: self._make(plain(sandbox.id), spec, uid, gid))
         return f"process://{key}"
 
@@ -313,6 +326,8 @@ class ProcessEngine:
         key = plain(container_id)
         started = await self._disk("stopping a process", lambda: self._state.started(key))
         if started is None:
+            started = await self._late_start(key)
+        if started is None:
             return
         both = (started.child, started.shim)
         if grace > 0 and alive(started.child):
@@ -327,6 +342,15 @@ class ProcessEngine:
         raise EngineError(
             f"container {key[:12]}: process {started.child[0]} does not end although it was killed (waiting for a device?)"
         )
+
+    async def _late_start(self, key: str) -> StartRecord | None:
+        """A shim may be about to start its program: another edgecore asked it to, and was killed."""
+        with trio.move_on_after(START_TIME):
+            while await self._disk("stopping a process", lambda: self._state.starting(key)):
+                if (started := await self._disk("stopping a process", lambda: self._state.started(key))) is not None:
+                    return started
+                await trio.sleep(0.05)
+        return await self._disk("stopping a process", lambda: self._state.started(key))
 
     async def remove_container(self, container_id: str) -> None:
         key = plain(container_id)
@@ -368,17 +392,6 @@ def make_root(root: Path, spec: ContainerSpec) -> None:
             )
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(mount.host_path)
-
-
-def signal_group(leader: tuple[int, int], number: signal.Signals) -> None:
-    """To the leader's process group. When the leader is gone its group may live on; its number is not given to others then."""
-    pid, _ = leader
-    if pid <= 1:  # to these numbers it would mean: our own group, or everybody
-        return
-    if not alive(leader) and Path(f"/proc/{pid}").exists():
-        return  # the number is another process' now
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
 
 
 def nice_of(cpu_shares: int) -> int:

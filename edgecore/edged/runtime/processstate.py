@@ -6,11 +6,15 @@ missing or unreadable costs that one record, never more.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
+import os
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -141,9 +145,32 @@ class StateFolder:
     def write_sandbox(self, key: str, record: SandboxRecord) -> None:
         write_atomically(self.sandbox_directory(key) / "sandbox.json", msgspec.json.encode(record))
 
+    def starting(self, key: str) -> bool:
+        """Whether a shim is at work, which may not have told of itself yet."""
+        with _only_one(self.container_directory(key)) as free:
+            return not free
+
     def remove_container(self, key: str) -> None:
-        """The record goes first: what is left after a crash is no container any more."""
-        remove(self.container_directory(key), "container.json")
+        """The record goes first: what is left after a crash is no container any more.
+
+        Raises OSError while a shim is at work in it, perhaps one that an edgecore started just before it was killed.
+        """
+        directory = self.container_directory(key)
+        with _only_one(directory) as free:  # held until the record is gone: a shim that comes later gives up
+            if not free:
+                raise BlockingIOError(f"the shim in {directory} has not ended")
+            remove(directory, "container.json")
+
+    def sweep(self) -> None:
+        """Removes directories without a record: their making or removal was cut short. Nobody may be making any."""
+        for directory in _entries(self.root / "containers"):
+            if not (directory / "container.json").exists():
+                with _only_one(directory) as free:
+                    if free:
+                        remove(directory, "container.json")
+        for directory in _entries(self.root / "sandboxes"):
+            if not (directory / "sandbox.json").exists():
+                remove(directory, "sandbox.json")
 
     def remove_sandbox(self, key: str) -> None:
         remove(self.sandbox_directory(key), "sandbox.json")
@@ -157,7 +184,7 @@ class StateFolder:
         started, ended = self.started(key), self.ended(key)
         if started is not None and ended is None and not alive(started.shim):
             # Look again: the shim writes its last record, then goes.
-            ended = self.ended(key) or (None if alive(started.child) else _lost(self.container_directory(key)))
+            ended = self.ended(key) or (None if alive(started.child) else _lost(self.container_directory(key), started.child))
         state = State.EXITED if ended else State.RUNNING if started else State.CREATED
         reason = ""
         if ended is not None:
@@ -182,8 +209,31 @@ class StateFolder:
         )
 
 
-def _lost(directory: Path) -> ExitRecord:
-    """Nobody saw the end: the machine went down, or the shim was killed. 255 is what docker says after a power cut."""
+@contextmanager
+def _only_one(directory: Path) -> Iterator[bool]:
+    """Whether no shim is at work in the directory; while this lasts none can begin."""
+    try:
+        lock = os.open(directory / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (FileNotFoundError, NotADirectoryError):
+        yield True
+        return
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(lock)
+
+
+def _lost(directory: Path, leader: tuple[int, int]) -> ExitRecord:
+    """Nobody saw the end: the machine went down, or the shim was killed. 255 is what docker says after a power cut.
+
+    A killed shim takes the program itself along, but nobody killed what the program had started.
+    """
+    signal_group(leader, signal.SIGKILL)
     ended = ExitRecord(
         255, _modified(directory / "start.json"), "Error", "the node went down, or the container's shim was killed"
     )
@@ -205,6 +255,17 @@ def alive(process: tuple[int, int]) -> bool:
     """Whether this very process (pid, start time) exists, and not a later one with the same pid."""
     pid, started = process
     return started != 0 and shim.start_time(pid) == started
+
+
+def signal_group(leader: tuple[int, int], number: signal.Signals) -> None:
+    """To the leader's process group. When the leader is gone its group may live on; its number is not given to others then."""
+    pid, started = leader
+    if pid <= 1:  # to these numbers it would mean: our own group, or everybody
+        return
+    if shim.born(pid) not in (0, started):
+        return  # the number is another process' now
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
 
 
 def key_of(*parts: object) -> str:

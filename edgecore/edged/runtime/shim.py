@@ -253,6 +253,12 @@ def start_time(pid: int) -> int:
     return int(fields[19]) if fields and fields[0] not in ("Z", "X") else 0
 
 
+def born(pid: int) -> int:
+    """As start_time, but a zombie counts: its number, and its group's, is still its own."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else 0
+
+
 def _stat(pid: int) -> list[str]:
     """The fields of /proc/<pid>/stat after the program's name, which may hold anything."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from edgecore.edged.runtime import process
 from edgecore.edged.runtime.engine import (
     ContainerInfo,
     ContainerSpec,
@@ -232,3 +234,50 @@ async def test_a_sandbox_does_not_outlive_the_boot(engine: ProcessEngine, tmp_pa
     assert found is not None
     assert not found.sandboxes[0].ready
     assert (await engine.create_sandbox(SandboxSpec(POD))).ready
+
+
+async def test_a_killed_shim_takes_along_what_the_program_had_started(engine: ProcessEngine, tmp_path: Path) -> None:
+    """Or it would run beside the next container for ever."""
+    noted = tmp_path / "pid"
+    key = await run(engine, f"sleep 3600 & echo $! > {noted}.new; mv {noted}.new {noted}; wait")
+    await until(noted.exists)
+    state = StateFolder(tmp_path / "state")
+    started = state.started(key.removeprefix("process://"))
+    assert started is not None
+    os.kill(started.shim[0], signal.SIGKILL)
+    await until(lambda: not alive(started.shim) and not alive(started.child))
+    assert (await info(engine)).state is State.EXITED
+    inner = int(noted.read_text())
+    await until(lambda: not running(inner))
+
+
+async def test_nothing_is_removed_below_a_shim_that_is_about_to_start(
+    engine: ProcessEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill of edgecore between the start of the shim and its report."""
+    sandbox = await engine.create_sandbox(SandboxSpec(POD))
+    key = await engine.create_container(sandbox, spec("sleep 3600"))
+    directory = tmp_path / "state" / "containers" / key.removeprefix("process://")
+    monkeypatch.setattr(process, "START_TIME", 0.3)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(EngineError, match="has not ended"):
+            await engine.remove_container(key)
+        assert (directory / "container.json").exists()
+    await engine.remove_container(key)
+    assert not directory.exists()
+
+
+async def test_what_a_kill_left_half_made_is_swept_away_once(engine: ProcessEngine, tmp_path: Path) -> None:
+    key = (await run(engine, "sleep 3600")).removeprefix("process://")
+    state = tmp_path / "state"
+    (state / "containers" / "ab" / "root").mkdir(parents=True)
+    (state / "sandboxes" / "cd").mkdir(parents=True)
+    await engine.list_pods()
+    assert (state / "containers" / "ab").exists(), "this engine may be making it"
+    after = ProcessEngine(state)
+    await after.list_pods()
+    await after.aclose()
+    assert [entry.name for entry in (state / "containers").iterdir()] == [key]
+    assert len(list((state / "sandboxes").iterdir())) == 1
+    assert (await info(engine)).state is State.RUNNING

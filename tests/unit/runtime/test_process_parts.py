@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edgecore.edged.runtime import processstate, shim
 from edgecore.edged.runtime.crilog import tail
 from edgecore.edged.runtime.engine import ContainerSpec, EngineError, Mount, PodIdentity, State
-from edgecore.edged.runtime.process import make_root, nice_of, signal_group, user_of
+from edgecore.edged.runtime.process import make_root, nice_of, user_of
 from edgecore.edged.runtime.select import instance_of, open_engine
 
 POD = PodIdentity("default", "web", "u1")
@@ -93,7 +93,7 @@ def test_no_record_makes_us_signal_ourselves_or_everybody(tmp_path: Path, pid: i
         raise AssertionError("signalled")
 
     monkeypatch.setattr(os, "killpg", never)
-    signal_group((pid, 5), signal.SIGKILL)
+    processstate.signal_group((pid, 5), signal.SIGKILL)
     state = processstate.StateFolder(tmp_path)
     state.write_container("ab", _record())
     start = state.container_directory("ab") / "start.json"
