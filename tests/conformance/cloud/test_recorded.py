@@ -104,6 +104,13 @@ async def test_status_patch_in_a_string(edge) -> None:
     assert answer.header.resource_version == found["Object"]["metadata"]["resourceVersion"]
 
 
+async def test_a_status_patch_without_news_is_answered_with_the_node(edge) -> None:
+    """What the first status of a fresh KubeEdge node comes to; refused, it keeps the node waiting for Ready."""
+    found = content(await edge.ask("patch", "null/nodepatch/edge-1", "{}"))
+    assert found["Err"] is None
+    assert found["Object"]["metadata"]["name"] == "edge-1"
+
+
 async def test_lease_is_missing_then_created_then_renewed_and_conflicts(edge, cloud) -> None:
     path = "kube-node-lease/lease/edge-1"
     missing = content(await edge.ask("query", path))

@@ -16,7 +16,7 @@ import trio
 from clouds.scripted import ScriptedCloud, config_map, edge_config, pod
 from engines.memory import MemoryEngine
 
-from beehive.message import Message, build, encode
+from beehive.message import Message, build, decode, encode
 from edgecore.app import App
 from edgecore.edged.app import Edged
 from edgecore.edged.settings import EdgedSettings
@@ -158,6 +158,34 @@ async def test_a_pod_from_bind_to_removal(cloud: ScriptedCloud, edge: App) -> No
     orphan = {"metadata": {"name": "web", "namespace": "default", "uid": "4c0e", "creationTimestamp": None}}
     await cloud.acked(await cloud.push("delete", "default/pod/web", orphan))
     assert await edge.meta.pods() == []
+
+
+async def test_the_recorded_pushes_of_a_cloudcore_are_acknowledged_as_recorded(cloud: ScriptedCloud, edge: App) -> None:
+    rows = json.loads((Path(__file__).parent / "recorded" / "pushes.json").read_text())["pushes"]
+    for row in rows:
+        if row["push"]["route"]["resource"] in ("default/configmap/page", "default/secret/key"):
+            cloud.objects.setdefault(row["push"]["route"]["resource"], row["push"]["content"])
+    await first(cloud, "patch", "null/nodepatch/edge-1")
+    for row in rows:
+        push = decode(json.dumps(row["push"]))
+        await cloud.send(push)
+        await cloud.acked(push)
+        ack = next(wire(each) for each in cloud.heard if each.parent_id == push.id)
+        expected = row["acknowledgement"]
+        assert ack["route"] == expected["route"]
+        assert set(ack["header"]) == set(expected["header"])
+        assert ack["content"] == expected["content"]
+        status = row["push"]["content"].get("status", {})
+        if push.operation == "insert" and "deletionTimestamp" not in rows[rows.index(row) + 1]["push"]["content"]["metadata"]:
+            assert status["phase"] == "Pending"
+            await cloud.until(lambda: "Running" in [phase(each) for each in asked(cloud, "patch", "default/podpatch/web")])
+    assert await edge.meta.pods() == []
+    await cloud.acked(await cloud.push("insert", "default/configmap/a", config_map("a", {})))
+    assert cloud.connections == 1
+
+
+def phase(patch: Message) -> str:
+    return str(json.loads(wire(patch)["content"])["status"].get("phase", ""))
 
 
 async def test_what_an_edge_without_device_modules_hears_does_not_disturb_it(cloud: ScriptedCloud, edge: App) -> None:
