@@ -14,6 +14,7 @@ from beehive.files import write_atomically
 from edgecore.app import PodRunner, program_version
 from edgecore.config import EdgeCore
 from edgecore.edged.app import Edged
+from edgecore.edged.memory import memory_root
 from edgecore.edged.runtime.docker import DockerEngine
 from edgecore.edged.runtime.process import ProcessEngine
 from edgecore.edged.runtime.select import open_engine
@@ -33,6 +34,7 @@ def edged_settings(config: EdgeCore) -> EdgedSettings:
         version=program_version(),
         root=Path(edged.rootDirectory),
         pod_logs=Path(kubelet.podLogsDir),
+        memory_root=memory_root(Path(edged.rootDirectory)),
         node_ip=edged.nodeIP,
         interface=edged.customInterfaceName,
         node_labels=edged.nodeLabels,
@@ -45,11 +47,9 @@ def edged_settings(config: EdgeCore) -> EdgedSettings:
         status_report_frequency=seconds(kubelet.nodeStatusReportFrequency),
         lease_duration=kubelet.nodeLeaseDurationSeconds,
         sync_frequency=seconds(kubelet.syncFrequency),
-        report_events=edged.reportEvent,
         serialize_image_pulls=kubelet.serializeImagePulls,
         cluster_dns=kubelet.clusterDNS,
         cluster_domain=kubelet.clusterDomain,
-        resolv_conf=Path(kubelet.resolvConf),
         system_reserved=kubelet.systemReserved,
         kube_reserved=kubelet.kubeReserved,
     )

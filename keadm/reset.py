@@ -14,6 +14,7 @@ import trio
 
 from beehive import settings
 from edgecore.config import EdgeCore
+from edgecore.edged.memory import memory_folder
 from edgecore.edged.runtime.engine import Engine, EngineError
 from edgecore.edged.runtime.select import open_engine
 from keadm import daemon, folders
@@ -66,7 +67,7 @@ async def reset_edge(layout: Layout, endpoint: str = "") -> None:
     steps.next("clean up containers managed by KubeEdge")
     await _remove_containers(config, endpoint, steps)
     steps.next("clean up dirs created by KubeEdge")
-    _remove_folders(layout, joined=joined)
+    _remove_folders(layout, joined=joined, memory=_memory(config))
     click.echo("reset edge node successfully!")
 
 
@@ -115,8 +116,13 @@ async def _remove_pods(engine: Engine, root: Path, steps: Steps) -> None:
         steps.note(f"removed pod {pod.pod.namespace}/{pod.pod.name}")
 
 
-def _remove_folders(layout: Layout, *, joined: bool) -> None:
-    ours = (*layout.folders, *(layout.pods if joined else ()))
+def _memory(config: EdgeCore | None) -> tuple[Path, ...]:
+    """Where the Secrets of this node's pods stand; another node on this machine has a folder of its own."""
+    return (memory_folder(Path(config.modules.edged.rootDirectory)),) if config is not None else ()
+
+
+def _remove_folders(layout: Layout, *, joined: bool, memory: tuple[Path, ...] = ()) -> None:
+    ours = (*layout.folders, *(layout.pods if joined else ()), *memory)
     failed = [problem for folder in ours for problem in folders.remove(folder, layout.clouds)]
     if failed:
         raise KeadmError(f"not everything could be removed: {'; '.join(failed)}. Run it again as root")

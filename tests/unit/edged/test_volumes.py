@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 
 import pytest
 
-from edgecore.edged.environment import Facts, Sources
+from edgecore.edged.environment import ConfigError, Facts, Sources
 from edgecore.edged.settings import EdgedSettings
 from edgecore.edged.volumes import atomic, mounter
 from edgecore.edged.volumes.payload import File, Material, TokenWish, payload
@@ -148,3 +149,22 @@ def test_directories_of_a_pod(tmp_path: Path) -> None:
     mounter.tear_down(pod, settings)
     assert not (tmp_path / "disk/pods/u1").exists() and not (tmp_path / "memory/pods/u1").exists()
     assert found["h"].is_dir()  # the host's own stays
+
+
+def test_with_a_group_nothing_is_written_twice(tmp_path: Path) -> None:
+    files = {"key": File(b"x", 0o600)}
+    assert atomic.write(tmp_path, files, group=os.getgid())
+    assert not atomic.write(tmp_path, files, group=os.getgid())
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_sub_path_through_a_planted_link_makes_nothing_outside(tmp_path: Path) -> None:
+    settings = EdgedSettings("edge-1", "0", root=tmp_path / "root", pod_logs=tmp_path / "logs")
+    pod = POD | {"spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}
+    mounter.set_up(pod, MATERIAL, settings)
+    (tmp_path / "outside").mkdir()
+    (mounter.paths(pod, settings)["v"] / "link").symlink_to(tmp_path / "outside")
+    container = {"volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "link/made"}]}
+    with pytest.raises(ConfigError, match="leads outside the volume"):
+        mounter.prepare_mounts(pod, container, settings, {})
+    assert list((tmp_path / "outside").iterdir()) == []
