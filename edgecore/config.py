@@ -272,6 +272,9 @@ def _hub_problems(hub: EdgeHub) -> list[str]:
     host, _, port = hub.websocket.server.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         found.append(f"`modules.edgeHub.websocket.server`: {hub.websocket.server!r} must be <host>:<port>: 10.0.0.5:10000")
+    times = ("handshakeTimeout", "writeDeadline")
+    wrong = [name for name in times if getattr(hub.websocket, name) <= 0]
+    found += [f"`modules.edgeHub.websocket.{name}` must be more than 0 seconds" for name in wrong]
     if not hub.httpServer.startswith("https://"):
         found.append(f"`modules.edgeHub.httpServer`: {hub.httpServer!r} must begin with https://")
     return found
@@ -291,8 +294,43 @@ def _edged_problems(edged: Edged) -> list[str]:
     return found
 
 
+_USED_BY_EDGED: Final = frozenset(
+    {
+        "enable",
+        "hostnameOverride",
+        "nodeIP",
+        "customInterfaceName",
+        "nodeLabels",
+        "registerSchedulable",
+        "rootDirectory",
+        "podSandboxImage",
+        "runtime",
+        "dockerEndpoint",
+        "tailoredKubeletConfig",
+    }
+)
+_USED_OF_KUBELET: Final = frozenset(
+    {
+        "podLogsDir",
+        "registerWithTaints",
+        "registerNode",
+        "maxPods",
+        "nodeStatusUpdateFrequency",
+        "nodeStatusReportFrequency",
+        "syncFrequency",
+        "nodeLeaseDurationSeconds",
+        "serializeImagePulls",
+        "clusterDNS",
+        "clusterDomain",
+        "systemReserved",
+        "kubeReserved",
+        "staticPodPath",
+    }
+)
+
+
 def not_built(config: EdgeCore) -> list[str]:
-    """Keys that switch on what this version does not have."""
+    """Keys that switch on what this version does not have, or that were changed and have no effect in it."""
     modules = config.modules
     switches = {
         "metaManager.metaServer": modules.metaManager.metaServer.enable,
@@ -300,7 +338,27 @@ def not_built(config: EdgeCore) -> list[str]:
         "edgeStream": modules.edgeStream.enable,
         "taskManager": modules.taskManager.enable,
     }
-    return [f"modules.{name}.enable" for name, enabled in switches.items() if enabled]
+    found = [f"modules.{name}.enable" for name, enabled in switches.items() if enabled]
+    found += [] if modules.metaManager.enable else ["modules.metaManager.enable"]
+    found += [f"featureGates.{name}" for name in config.featureGates]
+    edged = modules.edged
+    found += [f"modules.edged.{name}" for name in _changed(edged, Edged(), _USED_BY_EDGED)]
+    kubelet = _changed(edged.tailoredKubeletConfig, KubeletConfig(), _USED_OF_KUBELET)
+    return found + [f"modules.edged.tailoredKubeletConfig.{name}" for name in kubelet]
+
+
+def static_pods(config: EdgeCore) -> list[Path]:
+    """The files of static pods, which this version does not run."""
+    folder = Path(config.modules.edged.tailoredKubeletConfig.staticPodPath)
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.suffix in (".yaml", ".yml", ".json"))
+    except OSError:
+        return []
+
+
+def _changed(block: msgspec.Struct, default: msgspec.Struct, used: frozenset[str]) -> list[str]:
+    """The keys that differ from the default and are not used."""
+    return [name for name in block.__struct_fields__ if name not in used and getattr(block, name) != getattr(default, name)]
 
 
 _HEADER: Final = """\

@@ -51,7 +51,7 @@ def no_kubelet(environ: Mapping[str, str], proc: Path = Path("/proc")) -> None:
         if not entry.name.isdigit():
             continue
         try:
-            name = (entry / "comm").read_text().strip()
+            name = (entry / "comm").read_text(errors="replace").strip()
         except OSError:
             continue  # it has just ended
         if name == "kubelet":

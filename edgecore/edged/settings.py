@@ -40,11 +40,9 @@ class EdgedSettings:
     lease_duration: int = 40
     sync_frequency: float = 60.0
     relist_frequency: float = 10.0
-    report_events: bool = False
     serialize_image_pulls: bool = True
     cluster_dns: Sequence[str] = ()
     cluster_domain: str = "cluster.local"
-    resolv_conf: Path = Path("/etc/resolv.conf")
     system_reserved: Mapping[str, str] = field(default_factory=dict)
     kube_reserved: Mapping[str, str] = field(default_factory=dict)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from viaduct.tls import TlsContext
 log = logging.getLogger(__name__)
 
 _LONGEST_SLEEP: Final = 3600.0
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 _JOIN_AGAIN: Final = (
     "get a token from the cloud with `keadm gettoken` and put it in modules.edgeHub.token of edgecore.yaml, "
     "or run `keadm join` again"
@@ -142,8 +144,11 @@ class Certificates:
         return judge(found, why_none=why_none, node=self._node, now=time.time(), has_token=bool(token))
 
     def _is_for_another_cluster(self, token: str) -> bool:
-        """The cloud was set up anew, or the node moves: whoever gave us a token wants it used."""
+        """The cloud was set up anew, or the node moves: whoever gave us a token wants it used. What is no token at all must
+        not take a good certificate out of use."""
         fingerprint = token.partition(".")[0].lower()
+        if not _FINGERPRINT.fullmatch(fingerprint):
+            return False
         try:
             authority = validity.der(self._files.authority.read_bytes())
         except validity.UnreadableCertificate:

@@ -112,3 +112,14 @@ def test_a_crash_while_replacing_heals(
     certificates.finish_replacing(files)
     assert pair_of(files) == expected
     assert not list(tmp_path.glob("*.new"))
+
+
+@pytest.mark.parametrize(
+    ("token", "other"), [("a" * 64 + ".x.y.z", True), ("nonsense", False), ("", False), ("g" * 64 + ".x", False)]
+)
+def test_what_is_no_token_takes_no_certificate_out_of_use(tmp_path: Path, token: str, other: bool) -> None:
+    authority = tmp_path / "ca.crt"
+    authority.write_bytes(certificate_pem(Authority.create().certificate_der))
+    files = Files(authority, tmp_path / "crt", tmp_path / "key")
+    found = certificates.Certificates(files, server="https://x", node="edge-1", token=lambda: token, enrolled=lambda: None)
+    assert found._is_for_another_cluster(token) is other

@@ -28,9 +28,9 @@ def test_an_unwritable_root_is_no_obstacle(tmp_path: Path) -> None:
 def test_edged_hears_what_the_file_says() -> None:
     config = EdgeCore()
     edged = config.modules.edged
-    edged.hostnameOverride, edged.nodeLabels, edged.reportEvent = "edge-1", {"a": "b"}, True
+    edged.hostnameOverride, edged.nodeLabels = "edge-1", {"a": "b"}
     edged.tailoredKubeletConfig.nodeStatusReportFrequency = "2m30s"
     edged.tailoredKubeletConfig.clusterDNS = ["169.254.96.16"]
     settings = edged_settings(config)
-    assert (settings.node_name, settings.node_labels, settings.report_events) == ("edge-1", {"a": "b"}, True)
+    assert (settings.node_name, settings.node_labels) == ("edge-1", {"a": "b"})
     assert (settings.status_report_frequency, settings.cluster_dns) == (150.0, ["169.254.96.16"])

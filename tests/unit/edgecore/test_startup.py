@@ -38,6 +38,7 @@ def test_defaults_survive_a_round_trip() -> None:
         ("modules: {edgeHub: {httpServer: 'http://a'}}", "https://"),
         ("modules: {edgeHub: {messageQPS: -1}}", "messageQPS"),
         ("modules: {edgeHub: {quic: {enable: true}}}", "cannot be true and false at the same time"),
+        ("modules: {edgeHub: {websocket: {writeDeadline: 0}}}", "writeDeadline"),
         ("modules: {eventBus: {mqttMode: 3}}", "mqttMode"),
         ("modules: {metaManager: {remoteQueryTimeout: 0}}", "remoteQueryTimeout"),
         ("modules: {edged: {tailoredKubeletConfig: {cgroupDriver: x}}}", "cgroupDriver"),
@@ -57,6 +58,37 @@ def test_what_is_not_built_is_named() -> None:
         "modules.metaManager.metaServer.enable",
         "modules.edgeStream.enable",
     ]
+
+
+def test_what_was_changed_without_effect_is_named() -> None:
+    kubelet = "{readOnlyPort: 10355, address: 0.0.0.0, maxPods: 5, evictionHard: {}}"
+    text = f"modules: {{edged: {{reportEvent: true, nodeIP: 10.0.0.1, tailoredKubeletConfig: {kubelet}}}}}"
+    assert config.not_built(parse(text, EdgeCore, origin="x")) == [
+        "modules.edged.reportEvent",
+        "modules.edged.tailoredKubeletConfig.address",
+        "modules.edged.tailoredKubeletConfig.readOnlyPort",
+        "modules.edged.tailoredKubeletConfig.evictionHard",
+    ]
+    assert config.not_built(
+        parse("{featureGates: {a: true}, modules: {metaManager: {enable: false}}}", EdgeCore, origin="x")
+    ) == [
+        "modules.metaManager.enable",
+        "featureGates.a",
+    ]
+
+
+def test_static_pods_are_named(tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text("")
+    (tmp_path / "README").write_text("")
+    text = f"modules: {{edged: {{tailoredKubeletConfig: {{staticPodPath: {tmp_path}}}}}}}"
+    assert config.static_pods(parse(text, EdgeCore, origin="x")) == [tmp_path / "web.yaml"]
+    assert config.static_pods(parse(text.replace(str(tmp_path), "/no/such"), EdgeCore, origin="x")) == []
+
+
+def test_a_process_with_an_odd_name_does_not_keep_it_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "12").mkdir()
+    (tmp_path / "12" / "comm").write_bytes(b"\xff\xfe\n")
+    guard.no_kubelet({}, tmp_path)
 
 
 def test_null_blocks_count_as_absent() -> None:
