@@ -12,6 +12,9 @@ NAMESPACE: Final = "kube-node-lease"
 RENEW_FRACTION: Final = 0.25
 """Of the lease's duration (Kubernetes 1.32: pkg/kubelet/kubelet.go)."""
 
+GIVE_UP_FRACTION: Final = 0.5
+"""Of the lease's duration: so long a renewal may wait for its answer."""
+
 
 def new_lease(settings: EdgedSettings, node: Object | None, now: float) -> Object:
     """A lease held by this node, owned by its Node object if that is known."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from beehive.backoff import Backoff
+from beehive.sqlite import StoreError
 from edgecore.edged import lease, node, node_facts
 from edgecore.edged.node import EngineHealth
 from edgecore.edged.node_facts import MachineFacts
@@ -37,6 +38,7 @@ class NodeAgent:
         self._lease_wake = trio.Event()
         self._introduced = trio.Event()
         self._complaints: dict[str, str] = {}
+        self._looking = trio.CapacityLimiter(1)
 
     def wake(self) -> None:
         """The stored Node may have changed."""
@@ -53,7 +55,8 @@ class NodeAgent:
         """Looks at the machine, the engine and the stored Node."""
         settings = self._room.settings
         self._facts = await trio.to_thread.run_sync(
-            lambda: node_facts.observe(settings.root, node_ip=settings.node_ip, interface=settings.interface)
+            lambda: node_facts.observe(settings.root, node_ip=settings.node_ip, interface=settings.interface),
+            limiter=self._looking,
         )
         try:
             info = await self._room.engine.info()
@@ -85,7 +88,11 @@ class NodeAgent:
         while True:
             self._status_wake = trio.Event()
             await self.observe()
-            self._remember(await self._room.meta.node())
+            try:
+                self._remember(await self._room.meta.node())
+                self._complain("store", "", "the Node cannot be read from the store")
+            except StoreError as error:
+                self._complain("store", str(error), "the Node cannot be read from the store")
             if self._room.meta.connected:
                 await self._guard("node", self._bring_up_to_date)
                 self._introduced.set()
@@ -99,14 +106,21 @@ class NodeAgent:
             self._push = True
         self.object = stored or self.object
 
-    async def _guard(self, subject: str, task: Callable[[], Awaitable[None]]) -> None:
+    async def _guard(self, subject: str, task: Callable[[], Awaitable[None]], *, within: float = float("inf")) -> None:
+        """Says once per cause why it does not work. within: seconds after which it is given up."""
+        what = f"the cloud does not take the {subject}, tried again in 10 s"
         try:
-            await task()
+            with trio.fail_after(within):
+                await task()
             self._complain(subject, "", f"the cloud does not take the {subject}")
-        except Offline:
+        except trio.TooSlowError:
+            self._complain(subject, f"there is a link, but no answer within {within:.0f} s", what)
+        except Offline as error:
+            if self._room.meta.connected:
+                self._complain(subject, str(error), what)
             log.debug("%s: no link, it is sent when there is one", subject)
-        except MetaError as error:
-            self._complain(subject, str(error), f"the cloud does not take the {subject}, tried again in 10 s")
+        except (MetaError, StoreError) as error:
+            self._complain(subject, str(error), what)
 
     async def _bring_up_to_date(self) -> None:
         if not self._registered:
@@ -114,7 +128,8 @@ class NodeAgent:
         try:
             await self._patch_status()
         except (NotFound, Refused) as error:
-            if isinstance(error, Refused) and error.code != 404 and error.reason != "NotFound":
+            gone = isinstance(error, NotFound) or error.code == 404 or error.reason == "NotFound"
+            if not gone or not self._room.settings.register_node:
                 raise
             await self._register_again()
 
@@ -170,6 +185,8 @@ class NodeAgent:
 
     async def _keep_lease(self) -> None:
         pause = self._room.settings.lease_duration * lease.RENEW_FRACTION
+        # One whose answer got lost must be sent anew before the cloud takes the node for dead.
+        within = self._room.settings.lease_duration * lease.GIVE_UP_FRACTION
         delays = Backoff(first=1.0, limit=7.0)
         await self._introduced.wait()  # the lease belongs to the Node, which therefore comes first
         while True:
@@ -177,8 +194,8 @@ class NodeAgent:
             wait = pause
             if self._room.meta.connected:
                 before = self._lease
-                await self._guard("lease", self._renew)
-                failed = self._lease is before
+                await self._guard("lease", self._renew, within=within)
+                failed = self._lease is None or self._lease is before
                 wait = min(pause, delays.next()) if failed else pause
                 if not failed:
                     delays.reset()

@@ -22,7 +22,7 @@ from kube.objects import Object
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-DISK_TIME: Final = 60.0
+DISK_TIME: Final = 120.0
 """Seconds; an SD card that is busy takes long."""
 
 

@@ -21,7 +21,7 @@ from beehive.supervise import supervise
 from edgecore.edged.runtime.engine import Engine, PodIdentity
 from edgecore.edgehub.outbox import Outbox
 from edgecore.metamanager import answers, tokens
-from edgecore.metamanager.client import NotFound, ObjectKey, Offline
+from edgecore.metamanager.client import NotFound, ObjectKey, Offline, Refused
 from edgecore.metamanager.intake import Intake, Outcome
 from edgecore.metamanager.refill import Refill
 from edgecore.store import Store
@@ -48,6 +48,8 @@ class MetaManager:
         self._notify: list[Callable[[ObjectKey], None]] = []
         self._refill = Refill(store, outbox, node, self._recover)
         self._trouble = ""
+        self._old_tokens: frozenset[tuple[str, str]] = frozenset()
+        """Of which tokens it was said that they are old."""
 
     def subscribe(self, notify: Callable[[ObjectKey], None]) -> None:
         """``notify(key)`` is called after the commit of each change."""
@@ -185,11 +187,14 @@ class MetaManager:
         try:
             answer = await self._ask(Operation.QUERY, Resource(namespace, tokens.TYPE, account), request)
             fresh = answers.bare(what, answer)
-        except Offline:
-            if stored is None:
+        except (Offline, Refused) as error:
+            if stored is None or (isinstance(error, Refused) and error.code < 500):
                 raise
-            log.warning("%s: no cloud to renew it; the stored one is handed out (%s)", what, state.value)
+            if (state.value, key) not in self._old_tokens:
+                log.warning("%s: it cannot be renewed (%s); the stored one is handed out (%s)", what, error, state.value)
+                self._old_tokens = (self._old_tokens if len(self._old_tokens) < _BATCH else frozenset()) | {(state.value, key)}
             return stored
+        self._old_tokens -= {(each.value, key) for each in tokens.Freshness}
         text = msgspec.json.encode(fresh).decode()
         await self._store.database.write(lambda: self._store.put(key, tokens.TYPE, text))
         return fresh

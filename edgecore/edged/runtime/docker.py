@@ -31,6 +31,7 @@ from edgecore.edged.runtime.engine import (
     SandboxSpec,
     State,
 )
+from edgecore.edged.runtime.images import is_name
 from edgecore.edged.runtime.pause import architecture, pause_tar
 
 if TYPE_CHECKING:
@@ -175,6 +176,9 @@ class DockerEngine:
     # images
 
     async def image_present(self, image: str) -> bool:
+        """What is no name of an image is none that is present: pulling it says what is wrong with it."""
+        if not is_name(image):
+            return False
         try:
             await self.client.call(f"image {image}", lambda api: api.inspect_image(image))
         except NotFound:

@@ -60,6 +60,17 @@ def parse_image(name: str) -> ImageName:
     return ImageName(registry, path, tag or ("" if digest else "latest"), digest)
 
 
+def is_name(name: str) -> bool:
+    """Whether docker may be asked for it: a name, or an image's id."""
+    if _IDENTIFIER.fullmatch(name):
+        return True
+    try:
+        parse_image(name)
+    except ImagePullFailed:
+        return False
+    return True
+
+
 def _split_registry(rest: str) -> tuple[str, str]:
     first, slash, remainder = rest.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):

@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from edgecore.edged.runtime.engine import ContainerSpec, EngineError, Mount, PodIdentity, SandboxSpec
+from edgecore.edged.runtime.process import ProcessEngine
 from edgecore.metamanager.client import Refused
 from kube.objects import Object
 
@@ -152,7 +154,7 @@ async def live_beside(edge: Edge, odd: Object, earlier: Object | None) -> None:
         await trio.sleep(30)
         assert edge.phase("sound") == "Running"
         edge.meta.delete("default", "odd", grace=1)
-        await edge.until(lambda: not edge.meta.seen("odd"), 200)
+        await edge.until(lambda: not edge.meta.seen("odd"), 2000)
     async with edge.running():
         await edge.until(lambda: "sound/main" in edge.engine.running())  # type: ignore[attr-defined]
 
@@ -160,7 +162,7 @@ async def live_beside(edge: Edge, odd: Object, earlier: Object | None) -> None:
 def lives(odd: Object, earlier: Object | None, caplog: pytest.LogCaptureFixture) -> None:
     caplog.clear()
     with tempfile.TemporaryDirectory() as folder:
-        trio.run(live_beside, memory_edge(Path(folder)), odd, earlier, clock=MockClock(autojump_threshold=0.003))
+        trio.run(live_beside, memory_edge(Path(folder)), odd, earlier, clock=MockClock(autojump_threshold=0.005))
     assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
@@ -225,3 +227,17 @@ async def test_a_last_status_that_the_cloud_refuses_does_not_keep_the_pod(edge: 
         edge.meta.failures["patch_pod_status"] = Refused("status: Invalid value", code=422, reason="Invalid")
         edge.meta.delete("default", "web", grace=1)
         await edge.until(lambda: not edge.meta.seen("web"))
+
+
+async def test_what_no_process_can_be_made_of(tmp_path: Path) -> None:
+    engine = ProcessEngine(tmp_path / "process")
+    pod = PodIdentity("default", "odd", "uid-odd")
+    sandbox = await engine.create_sandbox(SandboxSpec(pod))
+    for odd in (
+        {"mounts": [Mount(Path("/usr"), "/a\0b")]},
+        {"env": {"A": "\udcff"}},
+        {"working_dir": "/\0"},
+    ):
+        with pytest.raises(EngineError, match="container main of pod default/odd"):
+            await engine.create_container(sandbox, ContainerSpec(pod, "main", "busybox:1", 0, "", ["true"], **odd))  # type: ignore[arg-type]
+    await engine.aclose()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import trio
-from engines.edge import Edge
+from engines.edge import Edge, memory_edge
 from trio.testing import MockClock
 
 from edgecore.metamanager.client import Refused
@@ -132,3 +134,30 @@ async def test_a_refusal_is_said_once(edge: Edge, virtual_clock: MockClock, capl
         assert len(told) == 1
         edge.meta.failures.clear()
         await edge.until(lambda: NODE in edge.meta.stored, 15)
+
+
+async def test_a_lease_whose_answer_was_lost_is_sent_anew_in_time(edge: Edge, virtual_clock: MockClock) -> None:
+    async with edge.running():
+        await edge.until(lambda: edge.meta.written("create_lease"))
+        update, renewals = edge.meta.update_lease, []
+
+        async def lose_one(lease: Object) -> Object:
+            renewals.append(trio.current_time())
+            if len(renewals) == 1:
+                await trio.sleep_forever()
+            return await update(lease)
+
+        edge.meta.update_lease = lose_one  # type: ignore[method-assign]
+        await edge.until(lambda: len(renewals) >= 2, 200)
+        assert renewals[1] - renewals[0] < 30
+
+
+async def test_a_node_that_may_not_be_registered_is_missed_quietly(
+    tmp_path: Path, virtual_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    edge = memory_edge(tmp_path, register_node=False)
+    async with edge.running():
+        await trio.sleep(300)
+    assert not edge.meta.written("register_node")
+    assert caplog.text.count("WARNING") == 1
+    assert "the cloud does not take the node" in caplog.text

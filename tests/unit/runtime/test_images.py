@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecore.edged.runtime.engine import ImagePullFailed
-from edgecore.edged.runtime.images import parse_image
+from edgecore.edged.runtime.images import is_name, parse_image
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -49,3 +49,11 @@ def test_any_text_is_a_name_or_invalid_and_completing_twice_changes_nothing(text
         assert error.reason == "InvalidImageName"
         return
     assert parse_image(str(name)) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("busybox", True), ("sha256:" + "a" * 64, True), ("a" * 64, True), ("", False), ("../containers/x", False), ("a b", False)],
+)
+def test_what_docker_may_be_asked_for(name: str, expected: bool) -> None:
+    assert is_name(name) is expected
