@@ -194,5 +194,23 @@ async def test_a_token_is_found_again_and_goes_with_its_pod(cloud: ScriptedCloud
     assert await edge.store.database.read(lambda: edge.store.keys("serviceaccounttoken")) == set()
 
 
+@pytest.mark.parametrize("code", [503, 403])
+async def test_an_old_token_serves_while_the_cloud_is_ill_but_not_when_it_refuses(
+    cloud: ScriptedCloud, edge: App, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    wish = {"spec": {"audiences": None, "expirationSeconds": 3607, "boundObjectRef": {"uid": "uid-web"}}}
+    issued = {"metadata": {}, "spec": wish["spec"], "status": {"token": "t", "expirationTimestamp": "2001-01-01T00:00:00Z"}}
+    cloud.answer = lambda request: cloud.reply(request, issued)
+    await edge.meta.service_account_token("default", "default", wish)
+    cloud.answer = lambda request: cloud.reply(request, status_error("Ill", code, "no token now"))
+    for _ in range(3):
+        if code == 503:
+            assert await edge.meta.service_account_token("default", "default", wish) == issued
+        else:
+            with pytest.raises(Refused, match="no token now"):
+                await edge.meta.service_account_token("default", "default", wish)
+    assert caplog.text.count("the stored one is handed out") == (1 if code == 503 else 0)
+
+
 async def test_the_database_is_private(edge: App) -> None:
     assert edge.store.database.path.stat().st_mode & 0o777 == 0o600
