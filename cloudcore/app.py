@@ -6,7 +6,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -45,7 +45,8 @@ REACH: Final = 20.0
 
 @dataclass(frozen=True)
 class Running:
-    """What a started cloudcore listens on. kubeconfig: the file through which its Kubernetes API is reached, if any."""
+    """What a started cloudcore listens on. https_port: 0 when it is switched off. kubeconfig: the file through which its
+    Kubernetes API is reached, if any."""
 
     websocket_port: int
     https_port: int
@@ -62,13 +63,13 @@ async def serve(config: CloudCoreConfig, *, task_status: trio.TaskStatus[Running
         log.warning(notice)
     async with AsyncExitStack() as doors, trio.open_nursery() as nursery:
         edges = await _open(doors, hub.websocket, "edges (modules.cloudHub.websocket)")
-        joins = await _open(doors, hub.https, "joining (modules.cloudHub.https)")
+        joins = await _open(doors, hub.https, "joining (modules.cloudHub.https)") if hub.https.enable else []
         if config.standalone.enable:
             await _start_embedded_api(nursery, config)
         connection = _connection(config)
         async with _reached(connection) as client:
             who = await _identify(config, client)
-            running = Running(port_of(edges), port_of(joins), _kubeconfig_path(config))
+            running = Running(port_of(edges), port_of(joins) if joins else 0, _kubeconfig_path(config))
             await _Cloud(config, client, connection, who).run(edges, joins, running, task_status)
 
 
@@ -115,7 +116,8 @@ class _Cloud:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._downstream.run)
             nursery.start_soon(supervise, "token", refresh)
-            await nursery.start(partial(serve_http, certificates, joins, tls=https))
+            if joins:
+                await nursery.start(partial(serve_http, certificates, joins, tls=https))
             serve_edges = partial(
                 websocket.serve,
                 edges,
@@ -125,7 +127,8 @@ class _Cloud:
                 max_connections=hub.node_limit + 64,
             )
             await nursery.start(serve_edges)
-            log.info("ready: edges on port %d, joining on port %d", running.websocket_port, running.https_port)
+            joining = f"joining on port {running.https_port}" if joins else "no joining"
+            log.info("ready: edges on port %d, %s", running.websocket_port, joining)
             task_status.started(running)
 
 
@@ -154,13 +157,14 @@ def _kubeconfig_path(config: CloudCoreConfig) -> Path | None:
 
 
 def _connection(config: CloudCoreConfig) -> Connection:
-    """How to reach the Kubernetes API. Raises Fatal."""
-    path = _kubeconfig_path(config)
+    """How to reach the Kubernetes API; ``master`` counts before the address in the kubeconfig, as in KubeEdge. Raises Fatal."""
+    path, master = _kubeconfig_path(config), config.kube_api_config.master
     try:
         if path is not None:
-            return kubeconfig.load(path)
-        if config.kube_api_config.master:
-            return Connection(server=config.kube_api_config.master)
+            found = kubeconfig.load(path)
+            return replace(found, server=master) if master and not config.standalone.enable else found
+        if master:
+            return Connection(server=master)
         return kubeconfig.in_cluster()
     except KubeconfigError as error:
         advice = "" if path else "; set kubeAPIConfig.kubeConfig, or start with --standalone for a Kubernetes API of its own"

@@ -1,14 +1,15 @@
 """cloudcore.yaml, ``cloudcore.config.kubeedge.io/v1alpha1``: every key of KubeEdge 1.23, so that an existing file is accepted.
 
 Source of keys and defaults: KubeEdge 1.23: staging/src/github.com/kubeedge/api/apis/componentconfig/cloudcore/v1alpha1.
-Keys of modules that are not built yet are read and have no effect; ``notices`` says so for those that are switched on.
+Keys that have no effect here are read all the same; ``notices`` names those that say something else than the default. What
+cannot be switched off is an error when it is.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -272,6 +273,14 @@ def check(config: CloudCoreConfig, *, origin: str) -> None:
     if config.kind != "CloudCore":
         raise SettingsError(f"{origin}: `kind` is {config.kind!r}; this program reads CloudCore")
     hub = config.modules.cloud_hub
+    needed = {
+        "modules.cloudHub.enable": hub.enable,
+        "modules.cloudHub.websocket.enable": hub.websocket.enable,
+        "modules.edgeController.enable": config.modules.edge_controller.enable,
+    }
+    for key, on in needed.items():
+        if not on:
+            raise SettingsError(f"{origin}: `{key}`: this version cannot do without it; remove the key, or set it to true")
     for where, listener in (("websocket", hub.websocket), ("https", hub.https)):
         if listener.enable:
             _check_address(origin, f"modules.cloudHub.{where}", listener.address, listener.port)
@@ -309,21 +318,48 @@ def _is_ip(text: str) -> bool:
     return True
 
 
+_LATER: Final = ("cloudHub.quic", "taskManager", "dynamicController", "cloudStream", "router")
+"""Modules that are off by default and not built yet."""
+
+_WITHOUT_EFFECT: Final = (
+    "commonConfig",
+    "kubeAPIConfig.contentType",
+    "kubeAPIConfig.qps",
+    "kubeAPIConfig.burst",
+    "modules.cloudHub.unixsocket",
+    "modules.cloudHub.authorization",
+    "modules.edgeController.nodeUpdateFrequency",
+    "modules.edgeController.buffer",
+    "modules.edgeController.load",
+    "modules.deviceController",
+    "modules.syncController",
+    "modules.iptablesManager",
+)
+
+
 def notices(config: CloudCoreConfig) -> list[str]:
-    """What is switched on in the file and does not exist here yet, one line each."""
-    modules = config.modules
-    later = {
-        "cloudHub.quic": modules.cloud_hub.quic.enable,
-        "taskManager": modules.task_manager.enable,
-        "dynamicController": modules.dynamic_controller.enable,
-        "cloudStream": modules.cloud_stream.enable,
-        "router": modules.router.enable,
-    }
-    return [
+    """What the file asks for and does not get, one line each."""
+    found, default = msgspec.to_builtins(config), msgspec.to_builtins(CloudCoreConfig())
+    lines = [
         f"modules.{key} is enabled in the configuration but not part of this version: it has no effect"
-        for key, on in later.items()
-        if on
+        for key in _LATER
+        if _at(found["modules"], key)["enable"]
     ]
+    lines += [
+        f"{key} differs from its default in the configuration but has no effect in this version"
+        for key in _WITHOUT_EFFECT
+        if _at(found, key) != _at(default, key)
+    ]
+    lines += [f"featureGates.{gate} is on but has no effect in this version" for gate, on in config.feature_gates.items() if on]
+    if not config.modules.cloud_hub.https.enable:
+        lines.append("modules.cloudHub.https is switched off: no node can join, or renew its certificate, through this cloudcore")
+    return lines
+
+
+def _at(tree: Any, path: str) -> Any:
+    for key in path.split("."):
+        tree = tree[key]
+    return tree
 
 
 def default_text() -> str:

@@ -45,8 +45,11 @@ modules:
 """
     )
     assert found.modules.cloud_hub.advertise_address == ["10.0.0.1"]
+    nothing = "differs from its default in the configuration but has no effect in this version"
     assert config.notices(found) == [
-        "modules.cloudStream is enabled in the configuration but not part of this version: it has no effect"
+        "modules.cloudStream is enabled in the configuration but not part of this version: it has no effect",
+        f"kubeAPIConfig.qps {nothing}",
+        f"kubeAPIConfig.burst {nothing}",
     ]
 
 
@@ -63,3 +66,47 @@ def test_unknown_keys_are_errors(key: str) -> None:
 def test_another_kind_is_an_error() -> None:
     with pytest.raises(SettingsError, match="EdgeCore"):
         parse("kind: EdgeCore")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "modules: {cloudHub: {enable: false}}",
+        "modules: {cloudHub: {websocket: {enable: false}}}",
+        "modules: {edgeController: {enable: false}}",
+    ],
+)
+def test_what_cannot_be_switched_off_says_so(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"enable`: this version cannot do without it; remove the key, or set it to true"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("kubeAPIConfig: {qps: 7}", "kubeAPIConfig.qps"),
+        ("commonConfig: {monitorServer: {bindAddress: '0.0.0.0:1'}}", "commonConfig"),
+        ("modules: {cloudHub: {authorization: {enable: true}}}", "modules.cloudHub.authorization"),
+        ("modules: {edgeController: {load: {createNodeWorkers: 5}}}", "modules.edgeController.load"),
+        ("modules: {syncController: {enable: false}}", "modules.syncController"),
+        ("modules: {deviceController: {enable: false}}", "modules.deviceController"),
+    ],
+)
+def test_what_has_no_effect_is_named(text: str, key: str) -> None:
+    assert config.notices(parse(text)) == [
+        f"{key} differs from its default in the configuration but has no effect in this version"
+    ]
+
+
+def test_feature_gates_that_are_on_are_named() -> None:
+    found = parse("featureGates: {requireAuthorization: true, moduleRestart: false}")
+    assert config.notices(found) == ["featureGates.requireAuthorization is on but has no effect in this version"]
+
+
+def test_defaults_give_no_notice() -> None:
+    assert config.notices(CloudCoreConfig()) == []
+
+
+def test_without_https_nobody_joins() -> None:
+    (notice,) = config.notices(parse("modules: {cloudHub: {https: {enable: false}}}"))
+    assert "no node can join" in notice
