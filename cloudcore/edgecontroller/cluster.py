@@ -8,6 +8,7 @@ from typing import Final
 import trio
 
 from beehive.resource import Resource as Path
+from beehive.supervise import supervise
 from cloudcore.edgecontroller import compare
 from cloudcore.edgecontroller.location import CLUSTER, CONFIG_MAP, NODE, POD, SECRET, Location, node_of
 from kube import objects
@@ -62,7 +63,7 @@ class Cluster:
         """Lists and watches; reports started when everything has been listed once."""
         async with trio.open_nursery() as nursery:
             for reflector in self._reflectors.values():
-                nursery.start_soon(reflector.run)
+                nursery.start_soon(supervise, f"watch of {reflector.resource.plural}", reflector.run)
             for reflector in self._reflectors.values():
                 await reflector.synced.wait()
             task_status.started()

@@ -16,7 +16,9 @@ from typing import Final
 
 import trio
 
+from beehive.backoff import Backoff
 from beehive.resource import Resource as Path
+from beehive.supervise import supervise
 from cloudcore.edgecontroller.compare import KINDS, UNSENT, Recorded
 from cloudcore.edgecontroller.location import CLUSTER
 from kube import objects
@@ -24,7 +26,7 @@ from kube.client import Client
 from kube.objects import Object
 from kube.reflector import Reflector
 from kube.resources import CLUSTER_OBJECT_SYNCS, OBJECT_SYNCS, Resource
-from kube.status import ApiError
+from kube.status import ApiError, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +89,8 @@ class Records:
         self._removing: set[tuple[str, str]] = set()
         self._on_foreign_change = on_foreign_change
         self._durable = True
+        self._failed = False
+        self._in_trouble = False
         self.synced = trio.Event()
 
     def of(self, node: str, path: Path) -> dict[str, Recorded]:
@@ -130,23 +134,31 @@ class Records:
             self.removed(node, path, other)
         entry = self._nodes[node].setdefault(path, {}).setdefault(uid, _Entry(UNSENT))
         entry.version = version or UNSENT
-        self._dirty[node, path, uid] = None
+        self._changed_here(node, path, uid)
+
+    def _changed_here(self, node: str, path: Path, uid: str) -> None:
+        """To be written with the next batch. Without records in the API there is none, and nothing may collect."""
+        if self._durable:
+            self._dirty[node, path, uid] = None
 
     def removed(self, node: str, path: Path, uid: str) -> None:
         """The node does not have the object any more."""
-        entries = self._nodes.get(node, {}).get(path, {})
-        if entries.pop(uid, None) is not None:
+        paths = self._nodes.get(node, {})
+        entries = paths.get(path, {})
+        if entries.pop(uid, None) is not None and self._durable:
             self._removing.add((node, uid))
-            self._dirty[node, path, uid] = None
+            self._changed_here(node, path, uid)
         if not entries:
-            self._nodes.get(node, {}).pop(path, None)
+            paths.pop(path, None)
+        if not paths:
+            self._nodes.pop(node, None)
 
     def distrust(self, node: str) -> None:
         """The node may have lost what it had: everything counts as never acknowledged. What has to be deleted stays known."""
         for path, entries in self._nodes.get(node, {}).items():
             for uid, entry in entries.items():
                 entry.version = UNSENT
-                self._dirty[node, path, uid] = None
+                self._changed_here(node, path, uid)
 
     def forget(self, node: str) -> None:
         """Removes every record of a node that will not come back."""
@@ -163,7 +175,7 @@ class Records:
         reflectors = [Reflector(self._client, one, on_change=self._changed) for one in (OBJECT_SYNCS, CLUSTER_OBJECT_SYNCS)]
         async with trio.open_nursery() as nursery:
             for reflector in reflectors:
-                nursery.start_soon(reflector.run)
+                nursery.start_soon(supervise, f"watch of {reflector.resource.plural}", reflector.run)
             for reflector in reflectors:
                 await reflector.synced.wait()
             self.synced.set()
@@ -172,19 +184,27 @@ class Records:
                 await self.flush()
 
     async def _served(self) -> bool:
-        try:
-            with trio.fail_after(DEADLINE):
-                await self._client.list(OBJECT_SYNCS, limit=1)
-        except ApiError as error:
-            if error.code != 404:
-                raise
-            log.warning(
-                "this Kubernetes API has no %s: what nodes have is remembered in memory only, so an object that is deleted "
-                "while its node is offline and cloudcore restarts stays on the node; apply KubeEdge's resource definitions",
-                OBJECT_SYNCS.qualified,
-            )
-            return False
-        return True
+        """Whether the API has such records; asks until it gets an answer."""
+        delays = Backoff(first=0.5, limit=15.0)
+        while True:
+            try:
+                with trio.fail_after(DEADLINE):
+                    await self._client.list(OBJECT_SYNCS, limit=1)
+                return True
+            except (ApiError, trio.TooSlowError) as error:
+                if isinstance(error, NotFound):
+                    break
+                delay = delays.next()
+                why = error if str(error) else f"no answer within {DEADLINE:.0f} s"
+                log.warning("what nodes have cannot be read: %s; next attempt in %.1f s", why, delay)
+                await trio.sleep(delay)
+        log.warning(
+            "this Kubernetes API has no %s: what nodes have is remembered in memory only, so an object that is deleted "
+            "while its node is offline and cloudcore restarts stays on the node; apply KubeEdge's resource definitions "
+            "and restart cloudcore",
+            OBJECT_SYNCS.qualified,
+        )
+        return False
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
         record = new if new is not None else old
@@ -218,10 +238,12 @@ class Records:
         work, self._dirty = list(self._dirty), {}
         if not self._durable:
             return
+        self._failed = False
         limit = trio.CapacityLimiter(WRITERS)
         async with trio.open_nursery() as nursery:
             for key in work:
                 nursery.start_soon(self._write, limit, *key)
+        self._in_trouble = self._failed or (self._in_trouble and not work)
 
     async def _write(self, limit: trio.CapacityLimiter, node: str, path: Path, uid: str) -> None:
         async with limit:
@@ -229,7 +251,12 @@ class Records:
                 with trio.fail_after(DEADLINE):
                     await self._write_one(node, path, uid)
             except (ApiError, trio.TooSlowError) as error:
-                log.debug("record %s.%s of %s is written later: %s", node, uid, path, error)
+                why = error if str(error) else f"no answer within {DEADLINE:.0f} s"
+                told = self._failed or self._in_trouble
+                log.log(
+                    logging.DEBUG if told else logging.WARNING, "record %s.%s of %s is written later: %s", node, uid, path, why
+                )
+                self._failed = True
                 self._dirty[node, path, uid] = None
 
     async def _write_one(self, node: str, path: Path, uid: str) -> None:

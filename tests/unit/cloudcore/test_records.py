@@ -4,7 +4,8 @@ import pytest
 
 from beehive.resource import Resource
 from cloudcore.edgecontroller.compare import Recorded
-from cloudcore.edgecontroller.records import new_record, parse_record
+from cloudcore.edgecontroller.records import Records, new_record, parse_record
+from kube.client import Client
 
 
 def test_a_record_says_what_kubeedge_says() -> None:
@@ -48,3 +49,31 @@ def test_an_empty_status_counts_as_never_acknowledged() -> None:
 )
 def test_broken_records_and_those_of_other_controllers_are_left_alone(record: dict) -> None:
     assert parse_record(record) is None
+
+
+async def test_nothing_is_kept_of_what_has_gone() -> None:
+    path = Resource("default", "pod", "web")
+    async with Client("http://127.0.0.1:9", tls=None) as client:
+        for durable in (True, False):
+            records = Records(client)
+            records._durable = durable
+            for number in range(3):
+                records.acknowledged(f"edge-{number}", path, "uid", "5")
+                assert records.of(f"edge-{number}", path) == {"uid": Recorded("uid", "5")}
+                records.removed(f"edge-{number}", path, "uid")
+            assert records.nodes() == set()
+            assert not records._nodes, "nor the names of nodes"
+            assert len(records._dirty) == (3 if durable else 0), "what nobody will write does not wait to be written"
+            assert len(records._removing) == (3 if durable else 0)
+
+
+async def test_records_that_cannot_be_written_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with Client("http://127.0.0.1:9", tls=None) as client:
+        records = Records(client)
+        for number in range(5):
+            records.acknowledged("edge-1", Resource("default", "pod", f"web-{number}"), str(number), "5")
+        for _ in range(3):
+            await records.flush()
+    told = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1
+    assert "is written later: POST http://127.0.0.1:9" in told[0].getMessage()
