@@ -57,7 +57,7 @@ class Application:
     async def _answer(self, scope: dict[str, Any], receive: Receive) -> Response | Stream:
         request = Request.from_scope(scope)
         path = request.path.rstrip("/") or "/"
-        if request.method in ("GET", "HEAD") and "/" + path.split("/")[1] in _OPEN:
+        if request.method in ("GET", "HEAD") and "/" + (path + "/").split("/")[1] in _OPEN:
             return self._open(path)
         user = authenticate(request, self._accounts)
 

@@ -62,7 +62,7 @@ class Request:
         text = self.query.get(name, "")
         if not text:
             return None
-        if not text.isascii() or not text.lstrip("-").isdigit() or len(text) > 18:
+        if not text.isascii() or not text.removeprefix("-").isdigit() or len(text) > 18:
             raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax: {name} must be a number')
         return int(text)
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+import trio
 
 from kube import kubeconfig
+from viaduct.certificates import Authority
 from viaduct.tls import client_context
 
 if TYPE_CHECKING:
@@ -123,6 +125,7 @@ async def test_patches(http: httpx2.AsyncClient, media: str, patch: object, code
         ("DELETE", "/api/v1/namespaces", 405),
         ("DELETE", f"{PODS}/web/status", 405),
         ("GET", f"{PODS}?limit=x", 400),
+        ("GET", f"{PODS}?limit=--1", 400),
         ("GET", f"{PODS}?continue=zzz", 400),
         ("GET", f"{PODS}?continue=bnVsbA", 400),
         ("GET", f"{PODS}?labelSelector=a+in+(", 400),
@@ -180,3 +183,22 @@ async def test_only_whole_names_are_open_to_everybody(server: Server) -> None:
         assert (await client.get("/readyz/ping")).status_code == 200
         status_of(await client.get("/versions"), 401)
         status_of(await client.post("/healthz"), 401)
+
+
+async def test_a_path_that_is_a_star(server: Server) -> None:
+    found = kubeconfig.load(server.kubeconfig)
+    tcp = await trio.open_tcp_stream("127.0.0.1", server.port)
+    async with trio.SSLStream(tcp, client_context(ca=found.ca), server_hostname="127.0.0.1", https_compatible=True) as raw:
+        await raw.send_all(b"GET * HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await raw.receive_some()).startswith(b"HTTP/1.1 401 ")
+
+
+async def test_an_edges_certificate_does_not_open_the_api(server: Server) -> None:
+    """KubeEdge's CA signs nodes; only the API's own CA signs its administrators, whatever else stands in a certificate."""
+    found = kubeconfig.load(server.kubeconfig)
+    for authority in (Authority.create(), Authority.create("kubernetes")):
+        pair = authority.issue_client("kubernetes-admin", ["system:masters"], 1)
+        tls = client_context(ca=found.ca, certificate=pair.certificate_pem, key=pair.key_pem)
+        async with httpx2.AsyncClient(base_url=found.server, verify=tls, timeout=20) as client:
+            with pytest.raises(httpx2.TransportError):
+                await client.get(PODS)
