@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from pathlib import Path
 
 import httpx2
 import pytest
 import trio
 from clouds.standalone import config_for
+from trio.testing import MockClock
 
 from beehive.supervise import Fatal, fatal_cause
 from cloudcore.app import serve
+from cloudcore.cloudhub import identity
+from kube.client import Client
 from kube.resources import SECRETS
 from viaduct import enrol, tls, token
 from viaduct.certificates import Authority, certificate_pem, describe, key_pem, new_request
+from viaduct.http_server import read_body, serve_http
+from viaduct.listen import open_listeners, port_of
 from viaduct.token import JoinToken
 
 
@@ -154,14 +160,43 @@ async def test_a_request_for_another_name_than_its_header_is_not_signed(cloud) -
 
 
 async def test_the_token_is_refreshed(cloud) -> None:
-    from cloudcore.cloudhub import identity
-
-    before = await cloud.token()
+    before = await cloud.client.get(SECRETS, "tokensecret", namespace="kubeedge")
     ca = await values(cloud, "casecret")
     authority = Authority.from_der(ca["cadata"], ca["cakeydata"])
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(identity.keep_token_fresh, cloud.client, authority, 0.0005)
-        with trio.fail_after(20):
-            while await cloud.token() == before:
-                await trio.sleep(0.2)
+        nursery.start_soon(identity.keep_token_fresh, cloud.client, authority, 0.00001)
+        await cloud.until(SECRETS, lambda one: one["metadata"]["name"] == "tokensecret" and one["data"] != before["data"])
         nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def patient_clock() -> MockClock:
+    """Jumps when nothing has happened for a moment, so that answers from sockets are not overtaken."""
+    return MockClock(autojump_threshold=0.2)
+
+
+async def test_failures_to_write_the_token_do_not_end_its_refreshing(patient_clock, caplog) -> None:
+    """KubeEdge's ends at the first one, and its tokens with it a day later (C11)."""
+    codes = iter([503, 403, 201, 201])
+    moments: list[float] = []
+    enough = trio.Event()
+
+    async def secrets(scope, receive, send) -> None:
+        await read_body(receive, 100_000)
+        moments.append(trio.current_time())
+        await send({"type": "http.response.start", "status": next(codes), "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+        if len(moments) == 4:
+            enough.set()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await open_listeners("127.0.0.1", 0, purpose="a test")
+        await nursery.start(partial(serve_http, secrets, listeners, tls=None))
+        async with Client(f"http://127.0.0.1:{port_of(listeners)}", tls=None) as client:
+            nursery.start_soon(identity.keep_token_fresh, client, Authority.create(), 12)
+            await enough.wait()
+            nursery.cancel_scope.cancel()
+    assert moments[0] == pytest.approx(12 * 3600, abs=5)
+    assert moments[2] - moments[0] < 60, "a failure costs a retry"
+    assert moments[3] - moments[2] == pytest.approx(12 * 3600, abs=5)
+    assert caplog.text.count("the join token could not be written") == 2

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-import trio
 
 from beehive.message import Message
-from kube.resources import CONFIG_MAPS, NODES, PODS
+from kube.resources import CONFIG_MAPS, NODES, OBJECT_SYNCS, PODS
 from kube.status import NotFound
 
 pytestmark = pytest.mark.usefixtures("cloud")
@@ -99,7 +98,7 @@ async def test_deletion_while_edge_and_cloud_are_down(start_cloud) -> None:
             await cloud.pod("gone")
             await cloud.pod("stays")
             await edge.until(lambda: {"default/pod/gone", "default/pod/stays"} <= edge.stored.keys())
-            await _recorded(cloud, 2)
+            await _recorded(cloud, "gone", "stays")
         await cloud.client.delete(PODS, "gone", namespace="default", grace_seconds=0)
     async with start_cloud() as cloud:
         back = cloud.edge()
@@ -109,13 +108,12 @@ async def test_deletion_while_edge_and_cloud_are_down(start_cloud) -> None:
             assert "default/pod/stays" in back.stored
 
 
-async def _recorded(cloud, count: int) -> None:
-    """Waits until the records in the API say that the node has ``count`` namespaced objects."""
-    from kube.resources import OBJECT_SYNCS
-
-    with trio.fail_after(10):
-        while True:
-            listing = await cloud.client.list(OBJECT_SYNCS)
-            if sum(one.get("status", {}).get("objectResourceVersion", "0") != "0" for one in listing.items) == count:
-                return
-            await trio.sleep(0.1)
+async def _recorded(cloud, *names: str) -> None:
+    """Waits until the records in the API say that the node has these objects."""
+    for name in names:
+        await cloud.until(
+            OBJECT_SYNCS,
+            lambda one, name=name: (
+                one["spec"]["objectName"] == name and one.get("status", {}).get("objectResourceVersion", "0") != "0"
+            ),
+        )

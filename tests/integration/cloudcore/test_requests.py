@@ -218,3 +218,15 @@ async def test_events_follow_their_own_and_never_take_the_place_of_others(edge, 
     found = {one["metadata"]["name"]: one for one in (await cloud.client.list(EVENTS)).items}
     assert found["theirs.1"]["message"] == "m"
     assert "another.1" not in found
+
+
+async def test_without_https_nodes_come_in_that_have_joined_before(start_cloud, tmp_path) -> None:
+    async with start_cloud() as cloud:
+        edge = await cloud.joined()
+    config = config_for(tmp_path)
+    config.modules.cloud_hub.https.enable = False
+    async with start_cloud(config) as cloud:
+        assert cloud.running.https_port == 0
+        edge._wss = f"wss://127.0.0.1:{cloud.running.websocket_port}"
+        async with edge.connected():
+            await edge.register()

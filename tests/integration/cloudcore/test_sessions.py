@@ -97,20 +97,6 @@ async def test_a_pod_made_again_while_the_edge_was_away(cloud) -> None:
         assert about[:2] == [Operation.DELETE, Operation.INSERT]
 
 
-async def test_what_is_not_acknowledged_comes_again_with_the_same_id(cloud) -> None:
-    edge = await cloud.joined()
-    async with edge.connected():
-        await edge.register()
-        edge.acknowledges = lambda message: False
-        await cloud.pod("web")
-
-        def ids() -> list[str]:
-            return [one.id for one in edge.received if one.resource == "default/pod/web"]
-
-        await edge.until(lambda: len(ids()) == 2)
-        assert len(set(ids())) == 1
-
-
 @pytest.mark.parametrize(
     "text", ["not json", "null", "[]", '{"header":5}', '{"header":{"msg_id":null},"route":{},"content":1}', "\x00"]
 )

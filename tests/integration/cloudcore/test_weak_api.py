@@ -111,6 +111,22 @@ async def test_without_the_records_in_the_api_nodes_are_served_from_memory(api, 
             await edge.until(lambda: "default/pod/web" not in edge.stored)
 
 
+async def test_records_that_cannot_be_read_at_the_start_are_waited_for(api, tmp_path, caplog) -> None:
+    failures = 2
+
+    async def fail(method: str, path: str) -> int:
+        nonlocal failures
+        if "reliablesyncs" in path and failures:
+            failures -= 1
+            return 503
+        return 0
+
+    api.meddle = fail
+    async with running_cloud(weak_config(api, tmp_path), tmp_path) as cloud:
+        assert caplog.text.count("what nodes have cannot be read") == 2
+        await cloud.joined()
+
+
 async def test_failures_of_the_api_are_told_to_the_node(api, cloud) -> None:
     edge = await cloud.joined()
     async with edge.connected():
@@ -139,13 +155,10 @@ async def test_versions_are_written_in_batches(api, cloud) -> None:
             await edge.until(lambda index=index: edge.stored["default/configmap/page"]["data"]["text"] == str(index))
         uid = edge.stored["default/configmap/page"]["metadata"]["uid"]
         version = edge.stored["default/configmap/page"]["metadata"]["resourceVersion"]
-        with trio.fail_after(10):
-            while True:
-                record = await cloud.client.get(OBJECT_SYNCS, f"edge-1.{uid}", namespace="default")
-                if record.get("status", {}).get("objectResourceVersion") == version:
-                    break
-                await trio.sleep(0.1)
-        writes = [one for one in api.calls if one == ("PATCH", f"{OBJECT_SYNCS.path('default', f'edge-1.{uid}', 'status')}")]
+        name = f"edge-1.{uid}"
+        status = {"objectResourceVersion": version}
+        await cloud.until(OBJECT_SYNCS, lambda one: one["metadata"]["name"] == name and one.get("status") == status)
+        writes = [one for one in api.calls if one == ("PATCH", OBJECT_SYNCS.path("default", name, "status"))]
         assert len(writes) < 20
 
 
@@ -156,10 +169,12 @@ async def test_a_record_that_somebody_removes_is_made_again(api, cloud) -> None:
         pod = await cloud.pod("web")
         await edge.until(lambda: "default/pod/web" in edge.stored)
         name = f"edge-1.{pod['metadata']['uid']}"
+        old = await cloud.client.get(OBJECT_SYNCS, name, namespace="default")
         await cloud.client.delete(OBJECT_SYNCS, name, namespace="default")
-        with trio.fail_after(10):
-            while name not in [one["metadata"]["name"] for one in (await cloud.client.list(OBJECT_SYNCS)).items]:
-                await trio.sleep(0.1)
+        await cloud.until(
+            OBJECT_SYNCS,
+            lambda one: one["metadata"]["name"] == name and one["metadata"]["uid"] != old["metadata"]["uid"],
+        )
 
 
 async def test_events_of_own_pods_are_written_and_others_dropped(cloud) -> None:
@@ -180,7 +195,6 @@ async def test_events_of_own_pods_are_written_and_others_dropped(cloud) -> None:
                 "type": "Normal",
             }
             await edge.send("insert", f"default/event/{name}.1", event)
-        with trio.fail_after(10):
-            while not (found := (await cloud.client.list(EVENTS)).items):
-                await trio.sleep(0.05)
+        await cloud.until(EVENTS, lambda one: one["metadata"]["name"] == "web.1")
+        found = (await cloud.client.list(EVENTS)).items
         assert [one["metadata"]["name"] for one in found] == ["web.1"]
