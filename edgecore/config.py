@@ -358,7 +358,18 @@ def static_pods(config: EdgeCore) -> list[Path]:
 
 def _changed(block: msgspec.Struct, default: msgspec.Struct, used: frozenset[str]) -> list[str]:
     """The keys that differ from the default and are not used."""
-    return [name for name in block.__struct_fields__ if name not in used and getattr(block, name) != getattr(default, name)]
+    unused = [name for name in block.__struct_fields__ if name not in used]
+    return [name for name in unused if not _same(getattr(block, name), getattr(default, name))]
+
+
+def _same(found: object, default: object) -> bool:
+    """``2m0s``, as KubeEdge writes it, is no change of ``2m``."""
+    if found == default or not (isinstance(found, str) and isinstance(default, str)):
+        return found == default
+    try:
+        return seconds(found) == seconds(default)
+    except ValueError:
+        return False
 
 
 _HEADER: Final = """\

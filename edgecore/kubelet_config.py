@@ -17,6 +17,12 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+def _logging() -> dict[str, Any]:
+    unbuffered = {"infoBufferSize": "0"}
+    options = {"json": dict(unbuffered), "text": dict(unbuffered)}
+    return {"flushFrequency": "5s", "format": "text", "options": options, "verbosity": 0}
+
+
 def seconds(text: str) -> float:
     """A Go duration in seconds.
 
@@ -142,7 +148,7 @@ class KubeletConfig(msgspec.Struct, kw_only=True):
     allowedUnsafeSysctls: list[str] = []
     protectKernelDefaults: bool = False
     kernelMemcgNotification: bool = False
-    logging: dict[str, Any] = {}
+    logging: dict[str, Any] = msgspec.field(default_factory=_logging)
     crashLoopBackOff: dict[str, Any] = {}
     featureGates: dict[str, bool] = {}
     showHiddenMetricsForVersion: str = ""
