@@ -110,7 +110,7 @@ class _Cloud:
         hub, client, who = self._config.modules.cloud_hub, self._client, self._who
         links, https = server_contexts(who)
         certificates = CertificateServer(
-            client, who.authority, days=hub.edge_cert_signing_duration, joined=self._downstream.refill
+            client, who.authority, days=hub.edge_cert_signing_duration, joined=self._downstream.newcomer
         )
         refresh = partial(identity.keep_token_fresh, client, who.authority, hub.token_refresh_duration)
         async with trio.open_nursery() as nursery:
@@ -207,8 +207,7 @@ def client_context(connection: Connection) -> TlsContext | None:
     try:
         if connection.certificate is None or connection.key is None:
             return tls.client_context(ca=connection.ca)
-        with material.files(connection.certificate, connection.key) as (certificate, key):
-            return tls.client_context(ca=connection.ca, certificate=certificate, key=key)
+        return tls.client_context(ca=connection.ca, certificate=connection.certificate, key=connection.key)
     except TlsError as error:
         raise Fatal(f"{connection.source or connection.server}: {error}") from error
 

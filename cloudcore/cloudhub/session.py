@@ -92,6 +92,8 @@ class Session:
         finally:
             downlink.detach(feed)
             self.ended.set()
+            if self._window.dropped_answers:
+                log.warning("node %s took its answers too slowly: %d were dropped", self.node, self._window.dropped_answers)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
                 await self._link.aclose(self._reason)
         return self._reason

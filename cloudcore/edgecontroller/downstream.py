@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -27,6 +28,8 @@ SIGNING: Final = 10.0
 """Seconds for writing it."""
 SWEEP: Final = 600.0
 """Seconds between two looks for nodes that are gone."""
+NEW: Final = 600.0
+"""Seconds after a join in which a connection of that name may be of the new machine or of the old one."""
 REMEMBER_REMOVED: Final = 24 * 3600.0
 """Seconds for which the records of a removed node are kept."""
 
@@ -39,6 +42,7 @@ class Downstream:
         self._client = client
         self._address = address
         self._absent: dict[str, float] = {}
+        self._newcomers: dict[str, float] = {}
         self.cluster = Cluster(client, self._changed)
         self.records = Records(client, on_foreign_change=lambda node, path: self._changed(node, path, None))
         self._feeds: dict[str, Feed] = {}
@@ -52,6 +56,8 @@ class Downstream:
 
     def attach(self, node: str, put: Put) -> Feed:
         """A node has connected: compares all of it. The newest feed of a node counts."""
+        if trio.current_time() - self._newcomers.get(node, -math.inf) < NEW:
+            self.records.distrust(node)
         feed = Feed(node, self.cluster, self.records, put, self.sign)
         self._feeds[node] = feed
         return feed
@@ -61,6 +67,13 @@ class Downstream:
         self.records.distrust(node)
         if (feed := self._feeds.get(node)) is not None:
             feed.again()
+
+    def newcomer(self, node: str) -> None:
+        """A machine has joined under this name. If the one that had it before is still connected, it will confirm what is
+        sent again: so whoever connects in the next minutes gets everything."""
+        if node in self._feeds:
+            self._newcomers[node] = trio.current_time()
+        self.refill(node)
 
     def detach(self, feed: Feed) -> None:
         if self._feeds.get(feed.node) is feed:
@@ -75,6 +88,8 @@ class Downstream:
             task_status.started()
             while True:
                 self._forget_removed_nodes()
+                begin = trio.current_time() - NEW
+                self._newcomers = {node: since for node, since in self._newcomers.items() if since > begin}
                 await trio.sleep(SWEEP)
 
     def _forget_removed_nodes(self) -> None:

@@ -249,6 +249,20 @@ async def test_a_new_machine_of_the_same_name_gets_everything(cloud) -> None:
         await replacement.until(lambda: {"default/pod/web", "null/node/edge-1"} <= replacement.stored.keys())
 
 
+async def test_a_new_machine_gets_everything_although_the_old_one_is_still_there(cloud) -> None:
+    old = await cloud.joined()
+    async with old.connected():
+        await old.register()
+        await cloud.pod("web")
+        await old.until(lambda: "default/pod/web" in old.stored)
+        received = len(old.received)
+        replacement = await cloud.joined()
+        await old.until(lambda: "default/pod/web" in [one.resource for one in old.received[received:]])
+        await old.ask("query", "null/node/edge-1")
+        async with replacement.connected():
+            await replacement.until(lambda: {"default/pod/web", "null/node/edge-1"} <= replacement.stored.keys())
+
+
 async def test_an_edge_that_lost_its_store_gets_everything_again(cloud) -> None:
     edge = await cloud.joined()
     async with edge.connected():
