@@ -188,9 +188,9 @@ class Certificates:
         log.info("the cloud at %s issued a certificate for node %s", self._server, self._node)
 
     def _write(self, certificate: bytes, key: bytes, authority: bytes | None) -> None:
-        if authority is not None:
-            write_atomically(self._files.authority, authority, mode=0o644)
         replace_pair(self._files, certificate, key)
+        if authority is not None:  # last: until it stands there, a start sees that the token has more to do
+            write_atomically(self._files.authority, authority, mode=0o644)
         self._enrolled()
 
     # -- while connected ---------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from edgecore.store import Store
 log = logging.getLogger(__name__)
 
 FILLED: Final = "filled"
+_NOT_YET: Final = "no"
 _GONE: Final = (404, 409, 422)
 _PODLIST_TIMEOUT: Final = 10.0
 
@@ -62,7 +63,11 @@ class Refill:
         """Finds out whether the store is new."""
 
         def look() -> bool:
-            return self._store.state(FILLED) is None and not self._store.keys("pod") and not self._store.keys("node")
+            state = self._store.state(FILLED)
+            if state is None and not self._store.keys("pod") and not self._store.keys("node"):
+                self._store.set_state(FILLED, _NOT_YET)  # a kill while it is filled must not make it count as full
+                return True
+            return state == _NOT_YET
 
         self.needed = await self._store.database.write(look)
         self._begun.set()

@@ -100,3 +100,23 @@ async def test_our_cloud_sends_everything_again_and_the_question_is_asked_once(
     await cloud.until(lambda: cloud.connections == 2)
     assert len(cloud.podlists) == 1
     nursery.cancel_scope.cancel()
+
+
+async def test_a_kill_while_it_is_filled_does_not_make_it_count_as_full(cloud: ScriptedCloud, tmp_path: Path) -> None:
+    usual = cloud.usual_answer
+    cloud.objects["default/pod/a"] = pod("a", version=7)
+    cloud.answer = lambda request: usual(request) if request.resource.endswith("/a") else None
+    async with trio.open_nursery() as first:
+        app = await start(cloud, tmp_path / "edge", first, linked=True)
+        with trio.fail_after(20):
+            await app.meta.protect(await running_pods("a", "b"))
+            while await app.meta.pod("default", "a") is None:
+                await trio.sleep(0.02)
+        first.cancel_scope.cancel()
+    async with trio.open_nursery() as second:
+        app = await start(cloud, tmp_path / "edge", second, linked=False)
+        with trio.fail_after(20):
+            await app.meta.protect(await running_pods("a", "b"))
+        with pytest.raises(StoreError, match="wanted"):
+            await app.meta.pods()
+        second.cancel_scope.cancel()

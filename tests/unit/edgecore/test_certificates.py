@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,33 @@ def test_what_is_no_token_takes_no_certificate_out_of_use(tmp_path: Path, token:
     files = Files(authority, tmp_path / "crt", tmp_path / "key")
     found = certificates.Certificates(files, server="https://x", node="edge-1", token=lambda: token, enrolled=lambda: None)
     assert found._is_for_another_cluster(token) is other
+
+
+def test_a_crash_between_pair_and_authority_leaves_the_token_something_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next start would erase the token, with an old CA or an old certificate beside a new one."""
+    files = make_files(tmp_path)
+    old, new = (certificate_pem(Authority.create().certificate_der) for _ in range(2))
+    files.authority.write_bytes(old)
+    token = hashlib.sha256(validity.der(new)).hexdigest() + ".x.y.z"
+    erased: list[bool] = []
+    found = certificates.Certificates(
+        files, server="https://x", node="edge-1", token=lambda: token, enrolled=lambda: erased.append(True)
+    )
+    true_write = certificates.write_atomically
+    for fails_at in range(1, 4):
+        left = fails_at
+
+        def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise OSError("killed")
+            true_write(path, data, mode=mode)
+
+        monkeypatch.setattr(certificates, "write_atomically", write)
+        with pytest.raises(OSError, match="killed"):
+            found._write(b"new certificate", b"new key", new)
+        assert found._is_for_another_cluster(token)
+    assert not erased
