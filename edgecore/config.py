@@ -17,6 +17,7 @@ import msgspec
 
 from beehive import settings
 from beehive.settings import SettingsError
+from edgecore.address import local_address
 from edgecore.kubelet_config import KubeletConfig, seconds
 
 API_VERSION: Final = "edgecore.config.kubeedge.io/v1alpha2"
@@ -25,16 +26,6 @@ _CA: Final = "/etc/kubeedge/ca/rootCA.crt"
 _CERTIFICATE: Final = "/etc/kubeedge/certs/server.crt"
 _KEY: Final = "/etc/kubeedge/certs/server.key"
 _NODE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-
-
-def local_address() -> str:
-    """The address that this machine would use to reach others; no packet is sent. 127.0.0.1 without a network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
 
 
 def _hostname() -> str:

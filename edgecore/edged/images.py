@@ -70,6 +70,8 @@ class ImagePuller:
             raise ImageProblem(text, reason="ErrImageNeverPull", retry_at=self._clock() + FIRST)
         async with self._slots:
             self._refuse_early(image)
+            if policy != "Always" and await self._engine.image_present(image):
+                return  # another pod's pull brought it meanwhile
             await self._pull(image, credentials, known=present)
 
     def _refuse_early(self, image: str) -> None:

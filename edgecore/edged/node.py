@@ -168,14 +168,26 @@ def status_patch(old: Object, wanted: Object, *, heartbeat: bool = False) -> Obj
         elif key == "addresses":
             if bare(before) != bare(value):
                 patch[key] = [*value, {"$patch": "replace"}]
-        elif bare(before) != bare(value):
-            patch[key] = _map_diff(pods.mapping(before), value)
+        elif changed := _map_diff(pods.mapping(before), value, amounts=key in ("capacity", "allocatable")):
+            patch[key] = changed
     return patch
 
 
-def _map_diff(before: Object, wanted: Object) -> Object:
-    """capacity, allocatable, nodeInfo: the changed members."""
-    return {key: value for key, value in wanted.items() if before.get(key) != value}
+def _map_diff(before: Object, wanted: Object, *, amounts: bool) -> Object:
+    """capacity, allocatable, nodeInfo: the changed members. amounts: an API server writes 2048Ki as 2Mi, which is no change."""
+    same = _same_amount if amounts else _same_text
+    return {key: value for key, value in wanted.items() if not same(before.get(key), value)}
+
+
+def _same_text(before: object, value: str) -> bool:
+    return (before or "") == value
+
+
+def _same_amount(before: object, value: str) -> bool:
+    try:
+        return parse(before) == parse(value)
+    except QuantityError:
+        return before == value
 
 
 def missing_metadata(settings: EdgedSettings, facts: MachineFacts, node: Object) -> Object:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from edgecore.address import local_address
+
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386"}
 _PRESSURE_MEMORY: Final = 100 * 1024 * 1024
 _PRESSURE_DISK: Final = 0.10
@@ -56,7 +58,7 @@ def observe(root: Path, *, node_ip: str = "", interface: str = "") -> MachineFac
         kernel=platform.release(),
         os_image=_os_image(),
         architecture=architecture(),
-        address=node_ip or _interface_address(interface) or default_address(),
+        address=node_ip or _interface_address(interface) or local_address(ipv6=True),
     )
 
 
@@ -97,15 +99,6 @@ def _os_image() -> str:
         if name == "PRETTY_NAME":
             return value.strip().strip('"')
     return "Linux"
-
-
-def default_address() -> str:
-    """The address that packets to the outside would carry; asking for it sends none. Without a route: loopback."""
-    for family, target in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((target, 9))
-            return str(probe.getsockname()[0])
-    return "127.0.0.1"
 
 
 def _interface_address(name: str) -> str:

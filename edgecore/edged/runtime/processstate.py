@@ -12,7 +12,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TypeVar
 import msgspec
 
 from beehive.files import write_atomically
+from edgecore.address import local_address
 from edgecore.edged.runtime import shim
 from edgecore.edged.runtime.engine import ContainerInfo, PodIdentity, SandboxInfo, State
 
@@ -177,7 +177,7 @@ class StateFolder:
 
     def sandbox_info(self, key: str, record: SandboxRecord) -> SandboxInfo:
         ready = not record.stopped and record.boot == self.boot
-        address = "" if record.host_network else node_address()
+        address = "" if record.host_network else local_address()
         return SandboxInfo(key, record.pod.identity(), ready, record.attempt, address, record.host_network, record.created_at)
 
     def container_info(self, key: str, record: ContainerRecord) -> ContainerInfo:
@@ -302,13 +302,3 @@ def _entries(directory: Path) -> list[Path]:
         return sorted(directory.iterdir())
     except FileNotFoundError:
         return []
-
-
-def node_address() -> str:
-    """The address that this machine sends from by default; without a network 127.0.0.1. No packet is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])

@@ -171,3 +171,12 @@ async def test_a_host_port_is_awaited_while_its_holder_is_ending(edge: Edge, vir
         edge.meta.delete("default", "old", grace=30)
         edge.meta.put("pod", make_pod("new", ports=ports))
         await edge.until(lambda: edge.phase("new") == "Running", 60)
+
+
+async def test_pods_that_wait_for_one_image_pull_it_once(edge: Edge, virtual_clock: MockClock) -> None:
+    async with edge.running():
+        for name in ("a", "b", "c", "d"):
+            edge.meta.put("pod", make_pod(name, image="shared:1"))
+        await edge.until(lambda: all(edge.phase(name) == "Running" for name in ("a", "b", "c", "d")))
+    pulls = [argument for method, argument in edge.engine.calls if method == "pull_image"]  # type: ignore[attr-defined]
+    assert pulls == ["shared:1"]

@@ -205,3 +205,12 @@ AUTH = base64.b64encode(b"me:pa:ss").decode()
 )
 def test_pull_secrets(found: Object, image: str, expected: list[Credentials]) -> None:
     assert from_secrets([found], image) == expected
+
+
+def test_amounts_that_an_api_server_writes_in_its_own_way_are_no_change() -> None:
+    wanted = {"capacity": {"memory": "2048Ki", "ephemeral-storage": "2000", "cpu": "4"}, "nodeInfo": {"kernelVersion": "6"}}
+    old = {"capacity": {"memory": "2Mi", "ephemeral-storage": "2k", "cpu": "4"}, "nodeInfo": {"kernelVersion": "6"}}
+    assert node.status_patch(old, wanted) == {}
+    assert node.status_patch({"capacity": {"memory": "x"}}, {"capacity": {"memory": "2048Ki"}}) == {
+        "capacity": {"memory": "2048Ki"}
+    }
