@@ -23,6 +23,7 @@ from faults.proxy import Proxy, proxy
 NAMES = [f"p{number}" for number in range(6)]
 ONCE = ["once0", "once1"]
 TEXTS = ["one", "two", "three"]
+CONVERGED_WITHIN = 120.0
 QUICK = 8.0
 """Seconds that a client waits for one command."""
 
@@ -112,7 +113,7 @@ class World:
         uid = {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
         inside = self.edge.runtime == "docker"
         out = "/shared" if inside else str(self.out)
-        command = ["sh", "-c", f"echo start >> {out}/$POD_UID"] if each.once else ["sleep", "3600"]
+        command = ["sh", "-c", f"echo start >> {out}/$POD_UID"] if each.once else ["sh", "-c", "sleep 3600 & wait"]
         body = pod(
             each.name,
             *command,
@@ -312,6 +313,7 @@ class World:
         wrong += self._about_texts()
         for place, seen in observer.pods_on_disk(self.edge).items():
             wrong += [f"{place}: {uid} is left over" for uid in sorted(seen - uids)]
+        wrong += observer.surplus(self.edge)
         if self.edge.runtime == "process" and len(observer.shims(self.edge)) != len(real):
             wrong.append(f"{len(observer.shims(self.edge))} shims for {len(real)} containers")
         for watcher in self.watchers:
@@ -373,12 +375,30 @@ class World:
             wrong += watcher.problems
         for program in (self.edge.program, self.cloud.program):
             program.stop()
-            if "Traceback" in program.output():
-                wrong.append(f"{program.name} logged a Traceback: {program.log}")
+            _, found, text = program.output().partition("Traceback")
+            if found:
+                wrong.append(f"{program.name} logged a Traceback{text[:4000]}")
         for database in (self.edge.database, *(self.cloud.folder / "data").glob("*.db")):
             if (said := observer.integrity(database)) != "ok":
                 wrong.append(f"{database}: {said}")
         return wrong
+
+
+def converge(one: World) -> float:
+    """Seconds until nothing is left to complain about, and stays so."""
+    begin = time.monotonic()
+    wrong = ["not looked yet"]
+    calm = 0
+    while calm < 2:
+        if time.monotonic() > begin + CONVERGED_WITHIN:
+            raise AssertionError("not converged:\n" + "\n".join(wrong))
+        try:
+            wrong = one.complaints()
+        except AssertionError as error:
+            wrong = [str(error)]
+        calm = calm + 1 if not wrong else 0
+        time.sleep(0.5)
+    return time.monotonic() - begin
 
 
 def decoded(item: Body) -> str:

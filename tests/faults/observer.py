@@ -56,13 +56,18 @@ def pids() -> list[int]:
 
 
 def _as_processes(edge: Edge) -> list[Real]:
+    """The leaders of sessions. A process whose leader is gone is listed as one, too: it should have gone with it."""
+    mine = {pid: env for pid in pids() if (env := environment(pid)).get("EDGECORE_ROOT", "").startswith(f"{edge.folder}/")}
     found = []
-    for pid in pids():
-        env = environment(pid)
-        root = env.get("EDGECORE_ROOT", "")
-        if root.startswith(str(edge.folder) + "/"):
-            container = f"process://{Path(root).parent.name}"
-            found.append(Real(env.get("POD_UID", ""), env.get("POD_NAME", ""), env.get("WHICH", ""), container, pid, Path(root)))
+    for pid, env in mine.items():
+        root = Path(env["EDGECORE_ROOT"])
+        try:
+            leader = os.getsid(pid)
+        except ProcessLookupError:
+            continue
+        if leader == pid or leader not in mine:
+            container = f"process://{root.parent.name}"
+            found.append(Real(env.get("POD_UID", ""), env.get("POD_NAME", ""), env.get("WHICH", ""), container, pid, root))
     return found
 
 
@@ -85,15 +90,24 @@ def docker(*args: str) -> str:
     return subprocess.run(["docker", *args], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
+def inspected(edge: Edge, *, all_: bool) -> list[dict[str, Any]]:
+    """Those of this edge's containers that are still there when they are looked at."""
+    ids = docker_ids(edge, all_=all_)
+    if not ids:
+        return []
+    done = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=False, timeout=60)
+    found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
+    return found
+
+
 def docker_ids(edge: Edge, *, all_: bool) -> list[str]:
     mine = f"label={INSTANCE}={instance_of(edge.root)}"
     return docker("ps", "-q", *(["-a"] if all_ else []), "--no-trunc", "--filter", mine).split()
 
 
 def _in_docker(edge: Edge) -> list[Real]:
-    ids = docker_ids(edge, all_=False)
     found = []
-    for item in json.loads(docker("inspect", *ids)) if ids else []:
+    for item in inspected(edge, all_=False):
         labels, pid = item["Config"]["Labels"], item["State"]["Pid"]
         if labels.get("io.kubernetes.docker.type") != "podsandbox":
             uid, pod, name = (labels.get(f"io.kubernetes.{key}", "") for key in ("pod.uid", "pod.name", "container.name"))
@@ -114,8 +128,7 @@ def pods_on_disk(edge: Edge) -> dict[str, set[str]]:
                 found.add(f"unreadable {directory}")
         places[f"engine's {kind}"] = found
     if edge.runtime == "docker":
-        ids = docker_ids(edge, all_=True)
-        items = json.loads(docker("inspect", *ids)) if ids else []
+        items = inspected(edge, all_=True)
         places["docker"] = {item["Config"]["Labels"].get("io.kubernetes.pod.uid", "") for item in items}
     logs = edge.folder / "var/log/pods"
     places["log directory"] = {entry.name.rsplit("_", 1)[-1] for entry in _entries(logs)}
@@ -124,6 +137,17 @@ def pods_on_disk(edge: Edge) -> dict[str, set[str]]:
 
 def _entries(directory: Path) -> list[Path]:
     return sorted(directory.iterdir()) if directory.is_dir() else []
+
+
+def surplus(edge: Edge) -> list[str]:
+    """More sandboxes, or more ended containers, than a pod may keep (docker only)."""
+    count: dict[tuple[str, str, str], int] = {}
+    for item in inspected(edge, all_=True) if edge.runtime == "docker" else []:
+        labels = item["Config"]["Labels"]
+        name = "" if labels["io.kubernetes.docker.type"] == "podsandbox" else labels["io.kubernetes.container.name"]
+        key = (labels["io.kubernetes.pod.name"], name, item["State"]["Status"])
+        count[key] = count.get(key, 0) + 1
+    return [f"{number} of {key}" for key, number in count.items() if number > 1 or key[2] == "created"]
 
 
 def descriptors(program: Program) -> int:

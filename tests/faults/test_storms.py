@@ -13,14 +13,16 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+from e2e.conftest import docker_answers, import_image, require, static_busybox
 from e2e.harness import Cloud, Edge, eventually
 from e2e.manifests import Object, config_map, pod
 from faults import observer
-from faults.history import world
+from faults.history import converge, world
 from faults.model import answer_of
 
-KILLS = int(os.environ.get("KILLS_STORM", "5"))
-PODS = 20
+KILLS = int(os.environ.get("KILLS_STORM", "3"))
+PODS = 20 if KILLS > 3 else 6
 MIB = 1024 * 1024
 
 
@@ -119,6 +121,39 @@ def test_edgecore_is_killed_while_pods_are_updated(tmp_path: Path) -> None:
         assert not observer.running(edge)
         assert not observer.shims(edge)
         assert not one.broken_rules()
+
+
+@pytest.mark.parametrize("runtime", ["process", pytest.param("docker", marks=pytest.mark.docker)])
+def test_edgecore_is_killed_while_pods_come_and_go(tmp_path: Path, runtime: str) -> None:
+    """Kills fall between the making, the starting, the stopping and the removing of containers."""
+    if runtime == "docker":
+        require(docker_answers(), "a docker engine")
+        require(static_busybox() is not None, "a static busybox (apt-get install busybox-static)")
+        import_image()
+    with world(tmp_path, runtime, 1) as one:
+        stop, random_ = threading.Event(), random.Random(2)
+
+        def work() -> None:
+            while not stop.is_set():
+                one.step(harm=False)
+
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        for _ in range(KILLS):
+            time.sleep(random_.uniform(0.5, 4.0))
+            one.kill("edgecore")
+            one.edge.start()
+        stop.set()
+        worker.join(60)
+        try:
+            one.heal()
+            took = converge(one)
+            wrong = one.broken_rules()
+            assert not wrong, "\n".join(wrong)
+        except AssertionError:
+            print("\n".join(one.story))
+            raise
+        print(f"{KILLS} kills of edgecore on {runtime}, {one.counter} changes, converged in {took:.1f} s, largest {one.largest}")
 
 
 class Ledger:
