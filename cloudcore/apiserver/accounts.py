@@ -10,13 +10,14 @@ from cloudcore.apiserver.request import Target
 from cloudcore.apiserver.tokens import Account, InvalidToken, Tokens
 from kube import status
 from kube.objects import Object, timestamp, uid
-from kube.resources import SERVICE_ACCOUNTS
+from kube.objects import spec as spec_of
+from kube.resources import PODS, SERVICE_ACCOUNTS
 
 _DEFAULT_SECONDS = 3600
 
 
 class Accounts:
-    """What is done with the tokens of service accounts. A token ends with its account."""
+    """What is done with the tokens of service accounts. A token ends with its account, and with the pod that it is bound to."""
 
     def __init__(self, api: Api, tokens: Tokens) -> None:
         self._api = api
@@ -28,6 +29,10 @@ class Accounts:
         entry = self._api.store.get(SERVICE_ACCOUNTS.qualified, account.namespace, account.name)
         if entry is None or uid(entry.obj) != account.uid:
             raise InvalidToken("its service account does not exist any more")
+        if account.pod:
+            pod = self._api.store.get(PODS.qualified, account.namespace, account.pod)
+            if pod is None or uid(pod.obj) != account.pod_uid:
+                raise InvalidToken("the pod that it is bound to does not exist any more")
         return account
 
     def issue(self, target: Target, asked: Any) -> Object:
@@ -38,7 +43,7 @@ class Accounts:
         request, _ = body.shaped("TokenRequest", asked)
         entry = self._api.get(self._api.registry.of(SERVICE_ACCOUNTS), target.namespace, target.name)
         spec = request.get("spec", {})
-        account = Account(target.namespace, target.name, uid(entry.obj))
+        account = Account(target.namespace, target.name, uid(entry.obj), *self._bound(target, spec.get("boundObjectRef", {})))
         token, end = self._tokens.mint(
             account, seconds=spec.get("expirationSeconds", _DEFAULT_SECONDS), audiences=spec.get("audiences", [])
         )
@@ -49,6 +54,21 @@ class Accounts:
             "spec": {"expirationSeconds": _DEFAULT_SECONDS, **spec},
             "status": {"token": token, "expirationTimestamp": timestamp(end)},
         }
+
+    def _bound(self, target: Target, wanted: Object) -> tuple[str, str]:
+        """Name and uid of the pod that a token is to be bound to. Kubernetes 1.32: pkg/registry/core/serviceaccount/storage."""
+        if not wanted:
+            return "", ""
+        if wanted.get("kind") != "Pod" or wanted.get("apiVersion", "v1") != "v1":
+            raise status.bad_request(f"cannot bind token to object of type {wanted.get('kind')!r}; only pods are served")
+        name, asked = wanted.get("name", ""), wanted.get("uid", "")
+        pod = self._api.get(self._api.registry.of(PODS), target.namespace, name).obj
+        if asked and asked != uid(pod):
+            raise status.uid_conflict(PODS, name, asked, uid(pod))
+        if spec_of(pod).get("serviceAccountName") != target.name:
+            why = f"cannot bind token for serviceaccount {target.name!r} to pod running with different serviceaccount name."
+            raise status.bad_request(why)
+        return name, uid(pod)
 
     def review(self, asked: Any) -> Object:
         """The answer to a TokenReview.

@@ -132,8 +132,10 @@ class Api:
     ) -> Result:
         """Removes an object, or begins its graceful deletion.
 
-        Raises ApiError: absent, or a precondition failed.
+        Raises ApiError: absent, never to be deleted, or a precondition failed.
         """
+        if why := kind.deletion_problem(name):
+            raise status.forbidden(kind.resource, name, why)
 
         def end(present: Object | None) -> Object | None:
             if present is None:

@@ -64,6 +64,10 @@ class Kind:
         """Seconds between the request to delete and the end; 0: at once."""
         return 0
 
+    def deletion_problem(self, name: str) -> str:
+        """Why an object of this name is never deleted; "" when it may be."""
+        return ""
+
     def begin_deletion(self, obj: Object) -> None:
         """Changes, in place, what a started deletion changes beside the metadata."""
 
@@ -134,8 +138,9 @@ class NamespaceKind(Kind):
         super().prepare_update(new, old)
         _take(new, old, "spec")
 
-    def grace(self, obj: Object, wanted: int | None) -> int:
-        return 0
+    def deletion_problem(self, name: str) -> str:
+        """Kubernetes 1.32: plugin/pkg/admission/namespace/lifecycle, immortalNamespaces."""
+        return "this namespace may not be deleted" if name in ("default", "kube-system", "kube-public") else ""
 
     def begin_deletion(self, obj: Object) -> None:
         obj.setdefault("status", {})["phase"] = "Terminating"

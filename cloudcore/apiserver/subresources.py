@@ -24,8 +24,17 @@ async def answer(api: Api, kind: Kind, request: Request, target: Target, read: C
             return json_response(201, _SUCCESS)
         case ("pods", "eviction", "POST"):
             eviction, _ = body.shaped("Eviction", body.decode(await read(), request.media_type))
-            grace = eviction.get("deleteOptions", {}).get("gracePeriodSeconds")
-            await api.delete(kind, target.namespace, target.name, grace_seconds=grace)
+            options = eviction.get("deleteOptions", {})
+            conditions = options.get("preconditions", {})
+            await api.delete(
+                kind,
+                target.namespace,
+                target.name,
+                grace_seconds=options.get("gracePeriodSeconds"),
+                uid=conditions.get("uid", ""),
+                resource_version=conditions.get("resourceVersion", ""),
+                dry_run=request.dry_run or bool(options.get("dryRun")),
+            )
             return json_response(201, _SUCCESS)
         case ("namespaces", "finalize", "PUT"):
             return await _finalize(api, kind, target, await read())

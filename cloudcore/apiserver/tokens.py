@@ -16,9 +16,11 @@ from typing import Any, Final
 import msgspec
 
 from beehive.files import write_atomically
+from beehive.supervise import Fatal
 
 ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
 _HEADER: Final = {"alg": "HS256", "typ": "JWT"}
+_KEY_BYTES: Final = 32
 _SHORTEST: Final = 600
 _LONGEST: Final = 2**32
 
@@ -29,11 +31,13 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """Whom a token speaks for."""
+    """Whom a token speaks for. pod, pod_uid: the pod that it is bound to, if it is."""
 
     namespace: str
     name: str
     uid: str
+    pod: str = ""
+    pod_uid: str = ""
 
     @property
     def user(self) -> str:
@@ -58,17 +62,23 @@ class Tokens:
     def load(cls, path: Path) -> Tokens:
         """Blocking. Reads the key file, or makes it (0600).
 
-        Raises OSError.
+        Raises OSError, and Fatal for a key that is too short: with an empty one everybody could sign.
         """
         if not path.exists():
-            write_atomically(path, secrets.token_bytes(32))
-        return cls(path.read_bytes())
+            write_atomically(path, secrets.token_bytes(_KEY_BYTES))
+        key = path.read_bytes()
+        if len(key) < _KEY_BYTES:
+            raise Fatal(f"{path} is damaged: {len(key)} bytes, not {_KEY_BYTES}. Restore it, or remove it to have a new one made")
+        return cls(key)
 
     def mint(self, account: Account, *, seconds: int, audiences: list[str], now: float | None = None) -> tuple[str, float]:
         """A token and when it ends, in seconds since the epoch. Kubernetes gives at least ten minutes."""
         begin = int(time.time() if now is None else now)
         end = begin + max(_SHORTEST, min(seconds, _LONGEST))
-        identity = {"namespace": account.namespace, "serviceaccount": {"name": account.name, "uid": account.uid}}
+        identity: dict[str, Any] = {"namespace": account.namespace}
+        if account.pod:
+            identity["pod"] = {"name": account.pod, "uid": account.pod_uid}
+        identity["serviceaccount"] = {"name": account.name, "uid": account.uid}
         claims = {
             "aud": audiences or [ISSUER],
             "exp": end,
@@ -95,10 +105,13 @@ class Tokens:
             if not hmac.compare_digest(_decode(signature), self._sign(signed)):
                 raise InvalidToken("not signed by this server")
             claims = msgspec.json.decode(_decode(payload), type=_Claims)
+            pod = claims.kubernetes.get("pod")
             account = Account(
                 str(claims.kubernetes["namespace"]),
                 str(claims.kubernetes["serviceaccount"]["name"]),
                 str(claims.kubernetes["serviceaccount"]["uid"]),
+                str(pod["name"]) if pod else "",
+                str(pod["uid"]) if pod else "",
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InvalidToken("not a token of this server") from error

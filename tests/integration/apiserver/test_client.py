@@ -192,3 +192,27 @@ async def test_a_slow_server_side_list_does_not_show_half_a_write(server: Server
 
         for number in range(20):
             nursery.start_soon(write, client, number)
+
+
+async def test_an_eviction_is_of_the_pod_that_was_meant(server: Server) -> None:
+    async with server.client() as client:
+        made = await client.create(PODS, pod("web", nodeName="edge-1"), namespace="default")
+
+        async def evict(**options: object) -> None:
+            eviction = {"metadata": {"name": "web"}, "deleteOptions": {"gracePeriodSeconds": 0} | options}
+            await client.create(PODS, eviction, namespace="default", name="web", subresource="eviction")
+
+        with pytest.raises(Conflict):
+            await evict(preconditions={"uid": "another"})
+        await evict(dryRun=["All"])
+        assert (await client.get(PODS, "web", namespace="default"))["metadata"]["uid"] == made["metadata"]["uid"]
+        await evict(preconditions={"uid": made["metadata"]["uid"]})
+        with pytest.raises(NotFound):
+            await client.get(PODS, "web", namespace="default")
+
+
+async def test_namespaces_that_stay(server: Server) -> None:
+    async with server.client() as client:
+        with pytest.raises(ApiError, match='namespaces "default" is forbidden: this namespace may not be deleted'):
+            await client.delete(NAMESPACES, "default")
+        assert (await client.get(NAMESPACES, "default"))["status"]["phase"] == "Active"

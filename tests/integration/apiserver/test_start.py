@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -12,7 +12,7 @@ import trio
 from beehive.supervise import Fatal, fatal_cause
 from cloudcore.apiserver import ApiServerSettings, serve
 from kube import kubeconfig
-from kube.resources import CONFIG_MAPS, SERVICE_ACCOUNTS
+from kube.resources import CONFIG_MAPS, PODS, SERVICE_ACCOUNTS
 from kube.status import ApiError
 from viaduct.certificates import describe
 
@@ -116,3 +116,25 @@ async def test_tokens_of_service_accounts(server: Server) -> None:
         with pytest.raises(ApiError) as caught:
             await client.request("POST", path, body={"spec": {"token": 5}})
         assert caught.value.code == 400
+
+
+async def test_a_bound_token_ends_with_its_pod(server: Server) -> None:
+    async with server.client() as client:
+        await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "robot"}}, namespace="default")
+        spec = {"nodeName": "edge-1", "serviceAccountName": "robot", "containers": [{"name": "c", "image": "x"}]}
+        pod = await client.create(PODS, {"metadata": {"name": "web"}, "spec": spec}, namespace="default")
+        where = SERVICE_ACCOUNTS.path("default", "robot", "token")
+
+        def asked(**bound: str) -> dict[str, Any]:
+            return {"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "web"} | bound}}
+
+        answer = await client.request("POST", where, body=asked(uid=pod["metadata"]["uid"]))
+        review = {"spec": {"token": answer["status"]["token"]}}
+        path = "/apis/authentication.k8s.io/v1/tokenreviews"
+        assert (await client.request("POST", path, body=review))["status"]["authenticated"] is True
+        for bound, code in (({"uid": "other"}, 409), ({"name": "absent"}, 404), ({"kind": "Node"}, 400)):
+            with pytest.raises(ApiError) as caught:
+                await client.request("POST", where, body=asked(**bound))
+            assert caught.value.code == code
+        await client.delete(PODS, "web", namespace="default", grace_seconds=0)
+        assert (await client.request("POST", path, body=review))["status"]["authenticated"] is False

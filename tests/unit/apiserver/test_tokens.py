@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beehive.supervise import Fatal
 from cloudcore.apiserver.tokens import Account, InvalidToken, Tokens
 
 ACCOUNT = Account("default", "robot", "uid-1")
@@ -55,3 +56,16 @@ def test_the_key_stays(tmp_path: Path) -> None:
     token, _ = Tokens.load(path).mint(ACCOUNT, seconds=3600, audiences=[])
     assert Tokens.load(path).verify(token) == ACCOUNT
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_bound_token_names_its_pod() -> None:
+    bound = Account("default", "robot", "uid-1", "web", "uid-2")
+    token, _ = TOKENS.mint(bound, seconds=3600, audiences=[])
+    assert TOKENS.verify(token) == bound
+
+
+def test_an_empty_key_is_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "sa.key"
+    path.write_bytes(b"")
+    with pytest.raises(Fatal, match=r"sa\.key is damaged: 0 bytes"):
+        Tokens.load(path)
