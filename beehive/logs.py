@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from typing import Final
 
+_VARYING: Final = re.compile(r"\b[0-9a-f]{12,}\b|\d+")
+
 LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+def cause(text: str) -> str:
+    """What stays the same of an error from one try to the next: ids, ports and times do not count."""
+    return _VARYING.sub("#", text)
 
 
 class _Formatter(logging.Formatter):

@@ -162,10 +162,12 @@ class PodRegistry:
         nursery.start_soon(self._work, worker)
 
     async def _work(self, worker: PodWorker) -> None:
-        await supervise(pods.described(worker.pod), worker.run)
-        del self._workers[worker.uid]
-        self._room.statuses.forget(worker.uid)
-        self._queue.put(_name(worker.pod), None)
+        try:
+            await supervise(pods.described(worker.pod), worker.run)
+        finally:  # also when this registry is started anew: a worker that nobody runs must not stand for its pod
+            del self._workers[worker.uid]
+            self._room.statuses.forget(worker.uid)
+            self._queue.put(_name(worker.pod), None)
 
     # the engine
 

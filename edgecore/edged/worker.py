@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from beehive.logs import cause
 from edgecore.edged import garbage, killing, pods, sources, termination
 from edgecore.edged.container_status import Observation
 from edgecore.edged.plan import (
@@ -125,7 +126,7 @@ class PodWorker:
 
     def _complain(self, error: BaseException) -> float:
         text = str(error)
-        if text != self._complaint:
+        if cause(text) != cause(self._complaint):
             # That the engine is away is said once, for the node.
             level = logging.DEBUG if isinstance(error, EngineUnavailable) else logging.WARNING
             log.log(level, "%s: %s; it is looked at again", pods.described(self.pod), text)
@@ -280,19 +281,20 @@ class PodWorker:
         """Once for each cause, however often it is tried; that a pull backs off is no other cause."""
         if problem.reason == "ImagePullBackOff" and name in self._said:
             return
-        if self._said.get(name) != problem.message:
+        if self._said.get(name) != cause(problem.message):
             log.warning("%s: container %s: %s: %s", pods.described(self.pod), name, problem.reason, problem.message)
-        self._said[name] = problem.message
+        self._said[name] = cause(problem.message)
 
     def _note(self, name: str, reason: str, message: str) -> None:
         """Remembers a failure, with a growing delay while it stays the same."""
         before = self._problems.get(name)
-        failures = before.failures + 1 if before and before.reason == reason and before.message == message else 1
+        same = before is not None and (before.reason, cause(before.message)) == (reason, cause(message))
+        failures = before.failures + 1 if before and same else 1
         first = SANDBOX_RETRY_FIRST if name == SANDBOX else RETRY_FIRST
         delay = min(RETRY_LIMIT, first * 2.0 ** min(failures - 1, 16))
         if name == VOLUMES or reason == "CreateContainerConfigError":
             delay = RETRY_FIRST
-        if name in (VOLUMES, SANDBOX) and (before is None or before.message != message):
+        if name in (VOLUMES, SANDBOX) and not same:
             log.warning("%s waits: %s", pods.described(self.pod), message)
         self._problems[name] = Problem(reason, message, self._room.clock() + delay * random.uniform(1.0, 1.2), failures)  # noqa: S311
 

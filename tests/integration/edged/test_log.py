@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 
 import pytest
 import trio
@@ -11,6 +12,7 @@ from trio.testing import MockClock
 
 from beehive.sqlite import StoreError
 from edgecore.edged.images import ImagePuller
+from edgecore.edged.runtime.engine import EngineError, SandboxInfo, SandboxSpec
 from edgecore.edged.runtime.process import ProcessEngine
 
 
@@ -68,3 +70,22 @@ async def test_a_failing_store_says_so_once(edge: Edge, virtual_clock: MockClock
     assert [record for record in caplog.records if record.exc_info] == []
     loud = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(loud) == len(set(loud)) <= 3
+
+
+async def test_a_sandbox_that_fails_with_another_id_each_time_is_one_cause_and_backs_off(
+    edge: Edge, virtual_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = edge.engine
+    tries: list[float] = []
+
+    async def refuse(spec: SandboxSpec) -> SandboxInfo:
+        await trio.lowlevel.checkpoint()
+        tries.append(trio.current_time())
+        raise EngineError(f"sandbox: endpoint {secrets.token_hex(32)}: port is already allocated")
+
+    engine.create_sandbox = refuse  # type: ignore[method-assign]
+    async with edge.running():
+        edge.meta.put("pod", make_pod())
+        await trio.sleep(3000)
+    assert caplog.text.count("port is already allocated") == 1
+    assert len(tries) < 25

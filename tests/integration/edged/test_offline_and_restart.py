@@ -168,3 +168,17 @@ async def test_a_program_that_does_not_start(edge: Edge, virtual_clock: MockCloc
         await edge.until(lambda: edge.waiting() == "RunContainerError")
         await edge.until(lambda: edge.waiting() == "CrashLoopBackOff")
         assert edge.container()["lastState"]["terminated"]["exitCode"] == 127
+
+
+async def test_a_crash_of_the_registry_leaves_no_pod_alone(edge: Edge, virtual_clock: MockClock) -> None:
+    engine = edge.engine
+    async with edge.running():
+        edge.meta.put("pod", make_pod())
+        await edge.until(lambda: edge.phase() == "Running")
+        engine.failures["list_pods"] = RuntimeError("a bug")  # type: ignore[attr-defined]
+        await trio.sleep(20)
+        engine.failures.clear()  # type: ignore[attr-defined]
+        engine.finish(engine.container("web", "main").id, 1)  # type: ignore[attr-defined]
+        await edge.until(lambda: edge.container().get("restartCount") == 1, 200)
+        edge.meta.delete("default", "web", grace=1)
+        await edge.until(lambda: not edge.meta.seen("web"), 200)
