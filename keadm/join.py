@@ -26,11 +26,13 @@ from keadm.layout import Layout
 from keadm.names import NameProblem, endpoint, labels, node_name, port_number
 from keadm.steps import KeadmError, Steps
 from viaduct import enrol
+from viaduct.causes import explain
 from viaduct.certificates import certificate_pem, new_request
 from viaduct.token import JoinToken, TokenError
 
 CLOUD_LIMIT = 8.0
 """Seconds for everything that is asked of the cloud: a failed join is to end within 10."""
+HUB_LIMIT = 4.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ async def join(layout: Layout, wishes: Wishes, token: JoinToken, *, start: bool 
     steps = Steps()
     steps.next("Check KubeEdge edgecore process status")
     if daemon.find(layout):
-        raise KeadmError("EdgeCore is already running on this node, please run reset to clean up first: keadm reset edge")
+        raise KeadmError(f"EdgeCore is already running on this node, please run reset to clean up first: {_reset(layout)}")
     steps.next("Check if the management directory is clean")
     _require_clean(layout)
     text = edgecore_yaml(wishes, layout)
@@ -140,16 +142,36 @@ async def join(layout: Layout, wishes: Wishes, token: JoinToken, *, start: bool 
 async def enroll(steps: Steps, wishes: Wishes, token: JoinToken) -> Credentials:
     """Authority first (its hash stands in the token), then everything else verified against it."""
     url = wishes.certificate_url
-    authority = certificate_pem(await enrol.fetch_authority(url, token.fingerprint))
+    try:
+        authority = certificate_pem(await enrol.fetch_authority(url, token.fingerprint))
+    except enrol.CertificateRejected as error:  # we show none to this service, and it asks for none
+        raise KeadmError(
+            f"port {wishes.certificate_port} of {wishes.host} asks for a node's certificate, so it is not the one where "
+            "certificates come from; give that one with --certport (10002 if it was not changed)"
+        ) from error
     if await enrol.node_exists(url, wishes.node, ca_pem=authority):
         raise KeadmError(
             f'a node named "{wishes.node}" exists already in the cloud, cannot register again. Choose another name with '
             f"--edgenode-name, or remove it: kubectl delete node {wishes.node}"
         )
+    await _require_hub(wishes)
     steps.next("Get the node's certificate")
     key, request = new_request(wishes.node)
     certificate = await enrol.request_certificate(url, node=wishes.node, csr_der=request, ca_pem=authority, jwt=token.jwt)
     return Credentials(authority, certificate_pem(certificate), key)
+
+
+async def _require_hub(wishes: Wishes) -> None:
+    """A firewall that lets only one of the two ports through would else show as a node that never becomes Ready."""
+    try:
+        with trio.fail_after(HUB_LIMIT):
+            stream = await trio.open_tcp_stream(wishes.host, wishes.port)
+    except (OSError, trio.TooSlowError) as error:
+        _, text = await explain(error, wishes.host, wishes.port)
+        raise KeadmError(
+            f"{text}. Certificates do come from port {wishes.certificate_port}; edges connect to this one"
+        ) from error
+    await stream.aclose()
 
 
 def _require_clean(layout: Layout) -> None:
@@ -158,10 +180,11 @@ def _require_clean(layout: Layout) -> None:
     except OSError as error:
         raise KeadmError(f"{layout.etc} cannot be read: {error.strerror}. Run this as root, or give --prefix") from error
     if dirty:
-        raise KeadmError(
-            f"the management directory {layout.etc} is not clean, please remove it first: "
-            f"keadm reset edge{f' --prefix {layout.prefix}' if layout.relocated else ''}"
-        )
+        raise KeadmError(f"the management directory {layout.etc} is not clean, please remove it first: {_reset(layout)}")
+
+
+def _reset(layout: Layout) -> str:
+    return f"keadm reset edge{f' --prefix {layout.prefix}' if layout.relocated else ''}"
 
 
 def _make_folders(layout: Layout, undo: Callable[..., Any]) -> None:

@@ -6,6 +6,7 @@ import re
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 CLOUD_PORT = 10000
 """CloudHub's WebSocket port (KubeEdge 1.23: common/constants)."""
 
@@ -45,6 +46,18 @@ def join_host(host: str, port: int) -> str:
 
 
 def labels(text: str) -> dict[str, str]:
-    """``k=v,k2=v2``, split at the first ``=``; an empty key is skipped, a key without value has "" (as KubeEdge's join)."""
+    """``k=v,k2=v2``, split at the first ``=``; an empty key is skipped, a key without value has "" (as KubeEdge's join).
+
+    Raises NameProblem for what no Kubernetes API takes as a label: the node would never be registered.
+    """
     pairs = (item.partition("=") for item in text.split(","))
-    return {key.strip(): value.strip() for key, _, value in pairs if key.strip()}
+    found = {key.strip(): value.strip() for key, _, value in pairs if key.strip()}
+    for key, value in found.items():
+        prefix, slash, name = key.rpartition("/")
+        good_prefix = not slash or (len(prefix) <= 253 and _SUBDOMAIN.fullmatch(prefix) is not None)
+        if not good_prefix or _QUALIFIED.fullmatch(name) is None or not (value == "" or _QUALIFIED.fullmatch(value)):
+            raise NameProblem(
+                f'"{key}={value}" cannot be a label: write key=value,...; keys and values are at most 63 letters, digits, `-`, '
+                "`_` and `.`, beginning and ending with a letter or digit; a key may have a prefix, example.com/key"
+            )
+    return found

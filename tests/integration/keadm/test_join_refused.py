@@ -110,6 +110,24 @@ def test_nobody_listens(join: Callable[..., Any], token: str) -> None:
     assert f"127.0.0.1:{port} refuses connections" in error
 
 
+def test_a_hub_port_where_nobody_listens(join: Callable[..., Any], token: str) -> None:
+    """As behind a firewall that lets only the certificate port through: the node would never become Ready."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        error = join(token=token, address=f"127.0.0.1:{port}").error
+    assert f"127.0.0.1:{port} refuses connections" in error
+    assert "edges connect to this one" in error
+
+
+def test_the_hub_port_for_certificates(join: Callable[..., Any], cloud: Any, token: str) -> None:
+    assert "give that one with --certport" in join("--certport", str(cloud.hub_port), token=token).error
+
+
+def test_a_label_that_no_api_takes(join: Callable[..., Any], token: str) -> None:
+    assert "cannot be a label" in join("--labels", "zone=a b", token=token).error
+
+
 def test_a_name_that_does_not_exist(join: Callable[..., Any], token: str) -> None:
     assert "cloud.invalid" in join(token=token, address="cloud.invalid:10000").error
 

@@ -52,4 +52,16 @@ def test_an_endpoint_is_understood_or_refused(text: str) -> None:
 
 
 def test_labels() -> None:
-    assert names.labels("zone=a,tier=x=y,flag,=skipped") == {"zone": "a", "tier": "x=y", "flag": ""}
+    assert names.labels("zone=a,flag,=skipped") == {"zone": "a", "flag": ""}
+
+
+def test_labels_with_a_prefix() -> None:
+    assert names.labels("example.com/zone=A_1.b") == {"example.com/zone": "A_1.b"}
+
+
+@pytest.mark.parametrize(
+    "text", ["a b", "zone=a b", "zone=-a", f"zone={'a' * 64}", "/zone=a", "Example/zone=a", "a/b/c=d", "zone=a/b", "tier=x=y"]
+)
+def test_what_is_no_label(text: str) -> None:
+    with pytest.raises(names.NameProblem, match="cannot be a label"):
+        names.labels(text)
