@@ -205,7 +205,7 @@ class Database:
                 for job in group:
                     job.result = self._attempt(job.work)
         except (peewee.PeeweeException, sqlite3.Error, OSError) as error:
-            failure = StoreError(f"cannot write to the database {self.path}: {error}")
+            failure = StoreError(f"cannot write to the database {self.path}: {_storage_fault(error) or error}")
             failure.__cause__ = error
             for job in group:
                 job.result = outcome.Error(failure)
@@ -217,16 +217,27 @@ class Database:
             with self.peewee.savepoint():
                 return outcome.Value(work())
         except (peewee.PeeweeException, sqlite3.Error) as error:
-            if _is_storage_fault(error):
+            if _storage_fault(error):
                 raise
             return outcome.Error(error)
         except Exception as error:
             return outcome.Error(error)
 
 
-def _is_storage_fault(error: BaseException) -> bool:
-    """Whether the medium failed, not the statement. peewee wraps what sqlite3 raises."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, sqlite3.Error):
-        found = found.__cause__ or found.__context__
-    return (getattr(found, "sqlite_errorcode", 0) & 0xFF) in _STORAGE_FAULTS
+def _storage_fault(error: BaseException) -> sqlite3.Error | None:
+    """What the medium said, if it failed and not the statement.
+
+    peewee wraps what sqlite3 raises; and SQLite rolls back by itself when the disk is full, so that the rollback that
+    follows fails, too, and hides the cause.
+    """
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        found = waiting.pop()
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        if isinstance(found, sqlite3.Error) and (getattr(found, "sqlite_errorcode", 0) & 0xFF) in _STORAGE_FAULTS:
+            return found
+        waiting += (found.__context__, found.__cause__)
+    return None

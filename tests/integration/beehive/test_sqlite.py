@@ -141,6 +141,22 @@ async def test_a_full_database_is_an_error_and_nothing_is_lost(tmp_path: Path) -
         assert count(database.path) == 2
 
 
+async def test_the_cause_is_named_when_the_rollback_fails_too(tmp_path: Path) -> None:
+    """SQLite ends the transaction by itself when the disk is full at the commit; peewee's rollback then fails."""
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def work() -> None:
+        try:
+            raise full
+        except sqlite3.Error:
+            raise sqlite3.OperationalError("cannot rollback - no transaction is active")  # noqa: B904
+
+    async with opened(tmp_path / "a.db") as database:
+        with pytest.raises(sqlite.StoreError, match="database or disk is full"):
+            await database.write(work)
+
+
 async def test_a_database_that_has_become_read_only_is_an_error_of_the_store(tmp_path: Path) -> None:
     async with opened(tmp_path / "a.db") as database:
         await database.write(lambda: database.peewee.execute_sql("PRAGMA query_only = 1"))
