@@ -4,6 +4,8 @@
     python3 build.py demo [--once]     a cloud, an edge and a pod on this machine
     python3 build.py test [--fast]     every test
     python3 build.py check             formatting, lint, types, import rules
+    python3 build.py bench             how long pods take, and what the programs cost in memory
+    python3 build.py binary            not built yet
 
 A virtual environment of its own is made in .venv the first time, and again when setup.cfg changes.
 """
@@ -98,6 +100,8 @@ def run_check(_: argparse.Namespace) -> int:
         ("format", [str(tools / "ruff"), "format", "--check", "."]),
         ("lint", [str(tools / "ruff"), "check", "."]),
         ("types", [str(tools / "mypy")]),
+        ("types of build.py", [str(tools / "mypy"), "build.py"]),
+        ("types of the demo", [str(tools / "mypy"), "examples/demo"]),
         ("imports", [str(tools / "lint-imports")]),
     ):
         print(f"== {name}: {' '.join([Path(command[0]).name, *command[1:]])}", flush=True)
@@ -127,14 +131,14 @@ def environment(extras: tuple[str, ...]) -> Path:
         raise BuildError(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]} ({sys.executable})")
     python = VENV / "bin" / "python"
     wanted = _fingerprint()
-    have = _stamp()
-    if python.exists() and have.get("fingerprint") == wanted and set(extras) <= set(have.get("extras", [])):
+    fingerprint, installed = _stamp()
+    if python.exists() and fingerprint == wanted and set(extras) <= installed:
         return python
     started = time.monotonic()
-    if have.get("fingerprint") != wanted or not python.exists():  # from nothing: what is not wanted any more goes, too
+    if fingerprint != wanted or not python.exists():  # from nothing: what is not wanted any more goes, too
         print(f"setting up .venv with Python {sys.version.split()[0]} ...", flush=True)
         _create()
-    _install(python, sorted(set(extras) | set(have.get("extras", []))), wanted)
+    _install(python, sorted(set(extras) | installed), wanted)
     print(f"... the environment is ready ({time.monotonic() - started:.0f} s; next time it is only checked)", flush=True)
     return python
 
@@ -146,12 +150,13 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _stamp() -> dict[str, object]:
+def _stamp() -> tuple[str, set[str]]:
+    """From what .venv was made, and its extras; nothing when there is none, or none that can be read."""
     try:
         found = json.loads(STAMP.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return str(found["fingerprint"]), set(map(str, found["extras"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", set()
 
 
 def _create() -> None:
