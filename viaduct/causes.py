@@ -119,7 +119,7 @@ async def _explain_verification(error: ssl.SSLCertVerificationError, host: str, 
         known = f" (it is for {names})" if names else ""
         return Cause.WRONG_NAME, (
             f"the certificate of {where} is not for {host!r}{known}; use one of its names, or add {host!r} to "
-            "modules.cloudHub.advertiseAddress or dnsNames of cloudcore and renew its certificate"
+            "modules.cloudHub.advertiseAddress or dnsNames in cloudcore.yaml and restart cloudcore"
         )
     if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
         return await _explain_dates(error.verify_code, host, port)
