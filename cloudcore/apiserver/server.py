@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AsyncExitStack
 from typing import Final
 
 import trio
@@ -58,14 +59,19 @@ async def _serve(settings: ApiServerSettings, store: Store, task_status: trio.Ta
     )
     api = Api(store, Registry())
     app = Application(api, Accounts(api, tokens))
-    listeners = await open_listeners(settings.address, settings.port, purpose="the embedded Kubernetes API")
-    port = port_of(listeners)
-    async with trio.open_nursery() as nursery:
+    async with AsyncExitStack() as doors, trio.open_nursery() as nursery:
+        listeners = await open_listeners(settings.address, settings.port, purpose="the embedded Kubernetes API")
+        for listener in listeners:
+            doors.callback(listener.socket.close)  # also when the start fails
+        port = port_of(listeners)
         # The store outlives whoever writes to it: shielded, and ended by hand when all others have ended.
         store_scope = await nursery.start(_run_store, store)
         try:
             async with trio.open_nursery() as inner:
-                await _create_namespaces(api)
+                try:
+                    await _create_namespaces(api)
+                except StoreError as error:
+                    raise Fatal(f"the embedded Kubernetes API cannot start: {error}") from error
                 try:
                     await trio.to_thread.run_sync(credentials.write_kubeconfig, settings, made, port)
                 except OSError as error:

@@ -6,9 +6,11 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import outcome
 import pytest
 import trio
 
+from beehive.sqlite import StoreError
 from beehive.supervise import Fatal, fatal_cause
 from cloudcore.apiserver import ApiServerSettings, serve
 from kube import kubeconfig
@@ -89,6 +91,15 @@ async def test_a_broken_authority_is_named(start_server: StartServer, tmp_path: 
     message = await start_fails(settings(tmp_path))
     assert "authority" in message
     assert str(tmp_path / "data" / "pki") in message
+
+
+async def test_a_store_that_takes_no_writes_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: object, group: list[Any]) -> None:
+        for job in group:
+            job.result = outcome.Error(StoreError("cannot write to the database: database or disk is full"))
+
+    monkeypatch.setattr("beehive.sqlite.Database._commit", full)
+    assert "database or disk is full" in await start_fails(settings(tmp_path))
 
 
 async def test_a_new_authority_signs_a_new_server_certificate(start_server: StartServer, tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from beehive import settings
 from beehive.settings import SettingsError
-from cloudcore import config
+from cloudcore import app, config
 from cloudcore.config import CloudCoreConfig
+from kube import kubeconfig
+from kube.kubeconfig import Connection
 
 
 def parse(text: str) -> CloudCoreConfig:
@@ -110,3 +114,10 @@ def test_defaults_give_no_notice() -> None:
 def test_without_https_nobody_joins() -> None:
     (notice,) = config.notices(parse("modules: {cloudHub: {https: {enable: false}}}"))
     assert "no node can join" in notice
+
+
+def test_master_counts_before_the_address_in_the_kubeconfig(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_bytes(kubeconfig.dump(Connection(server="https://old:6443", token="t")))
+    found = app._connection(parse(f"kubeAPIConfig: {{kubeConfig: {path}, master: 'https://new:6443'}}"))
+    assert (found.server, found.token) == ("https://new:6443", "t")
