@@ -76,7 +76,7 @@ class ImagePuller:
 
     def _refuse_early(self, image: str) -> None:
         known = self._failures.get(image)
-        if known is None or known.retry_at <= self._clock():
+        if known is None or not self._clock() < known.retry_at < self._clock() + 2 * LIMIT:  # beyond: the clock was set back
             return
         text = f'Back-off pulling image "{image}": {known.reason}: {known.text}'
         reason = known.reason if known.reason == "InvalidImageName" else "ImagePullBackOff"

@@ -23,6 +23,9 @@ BACKOFF_RESET: Final = 600.0
 SANDBOX_PAUSE: Final = 5.0
 """Seconds at least between two sandboxes of a pod: something may kill them as fast as they are made."""
 
+CLOCK_SLACK: Final = 10.0
+"""Seconds by which an engine's clock may be ahead of ours."""
+
 BACKOFF_STEP: Final = "edgecore.io/backoff-step"
 """Annotation of a container: how many crashes in a row led to it."""
 
@@ -239,7 +242,7 @@ class _Draft:
         newest = newest_sandbox(self.info)
         if newest and pods.restart_policy(self.pod) == "Never" and self.has_started():
             self.stop_rest("its sandbox is gone and restartPolicy is Never")
-        elif newest and (again := min(newest.created_at, self.now) + SANDBOX_PAUSE) > self.now:
+        elif newest and self.waits_until(again := newest.created_at + SANDBOX_PAUSE, SANDBOX_PAUSE):
             self.wakes.append(again)
         elif not self.blocked(SANDBOX) and not self.blocked(VOLUMES):
             self.stop_rest("its sandbox has to be made anew")
@@ -250,9 +253,15 @@ class _Draft:
         mains = [latest(self.info, spec["name"]) for spec in pods.containers(self.pod)]
         return any(found and found.state is not State.CREATED for found in mains)
 
+    def waits_until(self, until: float, longest: float) -> bool:
+        """Whether that time is still to come, and no farther away than a wait of ``longest`` can put it: what lies beyond was put
+        off before the clock was set back. A board without a clock of its own boots in the past, perhaps with nobody to tell it
+        the time, and must start its pods all the same."""
+        return self.now < until <= self.now + longest + CLOCK_SLACK
+
     def blocked(self, name: str) -> bool:
         problem = self.problems.get(name)
-        if problem is None or problem.retry_at <= self.now:
+        if problem is None or not self.waits_until(problem.retry_at, BACKOFF_LIMIT * 1.2):
             return False
         self.wakes.append(problem.retry_at)
         return True
@@ -318,9 +327,8 @@ class _Draft:
         ran_long = found.started_at > 0 and found.finished_at - found.started_at >= BACKOFF_RESET
         step = 0 if ran_long else step
         delay = backoff_delay(step)
-        # A clock that was set back must not stretch the wait beyond the delay itself.
-        until = min(found.finished_at, self.now) + delay
-        if until <= self.now:
+        until = found.finished_at + delay
+        if not self.waits_until(until, delay):
             return step + 1
         self.wakes.append(until)
         self.crash_waits[name] = delay
