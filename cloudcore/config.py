@@ -296,6 +296,16 @@ def check(config: CloudCoreConfig, *, origin: str) -> None:
     for key, value in numbers.items():
         if value <= 0:
             raise SettingsError(f"{origin}: `{key}`: {value} must be greater than 0")
+    _check_names(config, origin)
+
+
+def _check_names(config: CloudCoreConfig, origin: str) -> None:
+    hub = config.modules.cloud_hub
+    if (master := config.kube_api_config.master) and not master.startswith(("https://", "http://")):
+        raise SettingsError(f"{origin}: `kubeAPIConfig.master`: {master!r} is not a URL like https://host:6443")
+    for name in hub.dns_names:
+        if not name.isascii():
+            raise SettingsError(f"{origin}: `modules.cloudHub.dnsNames`: {name!r} must be written in ASCII (xn--...)")
     for address in hub.advertise_address:
         if not _is_ip(address):
             raise SettingsError(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,15 @@ def test_master_counts_before_the_address_in_the_kubeconfig(tmp_path: Path) -> N
     path.write_bytes(kubeconfig.dump(Connection(server="https://old:6443", token="t")))
     found = app._connection(parse(f"kubeAPIConfig: {{kubeConfig: {path}, master: 'https://new:6443'}}"))
     assert (found.server, found.token) == ("https://new:6443", "t")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("kubeAPIConfig: {master: '10.0.0.1:6443'}", "`kubeAPIConfig.master`: '10.0.0.1:6443' is not a URL like https://"),
+        ("modules: {cloudHub: {dnsNames: [bücher.example]}}", "`modules.cloudHub.dnsNames`: 'bücher.example' must be written in"),
+    ],
+)
+def test_addresses_that_are_none_are_named(text: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(why)):
+        parse(text)
