@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from edgecore.edged.volumes import mounts
+
 
 def removable(folder: Path, kept: Collection[Path]) -> Iterator[Path]:
     """The topmost paths at or below ``folder`` that hold nothing of ``kept``. Raises OSError."""
@@ -24,6 +26,7 @@ def remove(folder: Path, kept: Collection[Path]) -> list[str]:
     try:
         for path in list(removable(folder, kept)):
             if path.is_dir() and not path.is_symlink():
+                mounts.release(path)  # what is mounted there is not ours to empty
                 shutil.rmtree(path)
             else:
                 path.unlink()

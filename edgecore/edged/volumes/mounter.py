@@ -17,7 +17,7 @@ from typing import Final
 from edgecore.edged import pods
 from edgecore.edged.environment import ConfigError
 from edgecore.edged.settings import EdgedSettings
-from edgecore.edged.volumes import atomic
+from edgecore.edged.volumes import atomic, mounts
 from edgecore.edged.volumes.payload import PROJECTED, Material, kind_of, payload
 from kube import objects
 from kube.objects import Object
@@ -157,19 +157,23 @@ def tear_down(pod: Object, settings: EdgedSettings) -> None:
     """Removes all directories of the pod, its logs included. Raises OSError."""
     folders = [root / "pods" / objects.uid(pod) for root in _roots(settings)]
     for folder in [*folders, settings.log_directory(pod)]:
-        if folder.exists():
-            shutil.rmtree(folder)
+        _remove(folder)
 
 
 def remove_unknown(uid: str, settings: EdgedSettings) -> None:
     """Removes the directories of a pod of which nothing but the uid is known, its logs included. Raises OSError."""
     for root in _roots(settings):
-        if (root / "pods" / uid).is_dir():
-            shutil.rmtree(root / "pods" / uid)
+        _remove(root / "pods" / uid)
     if settings.pod_logs.is_dir():
         for folder in settings.pod_logs.iterdir():
-            if folder.name.endswith(f"_{uid}") and folder.is_dir():
-                shutil.rmtree(folder)
+            if folder.name.endswith(f"_{uid}"):
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_dir():
+        mounts.release(folder)
+        shutil.rmtree(folder)
 
 
 def known_uids(settings: EdgedSettings) -> list[str]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from keadm import reset
+from edgecore.edged.volumes import mounts
+from keadm import folders, reset
 from keadm.layout import Layout
 
 
@@ -19,3 +20,13 @@ async def test_what_stood_in_memory_goes_and_that_of_another_node_stays(tmp_path
     monkeypatch.setattr(reset, "memory_folder", memory.__getitem__)
     await reset.reset_edge(layout)
     assert [folder.exists() for folder in memory.values()] == [False, True]
+
+
+def test_what_is_mounted_below_a_folder_is_not_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    share = tmp_path / "node" / "share"
+    share.mkdir(parents=True)
+    (share / "precious").write_text("")
+    (tmp_path / "mounts").write_text(f"nfs:/x {share} nfs rw 0 0\n")
+    monkeypatch.setattr(mounts, "MOUNTS", tmp_path / "mounts")
+    assert "cannot unmount" in folders.remove(tmp_path / "node", ())[0]
+    assert (share / "precious").exists()
