@@ -57,7 +57,7 @@ def _run(path: Path) -> None:
         raise Fatal(str(error)) from error
     log.info("edgecore %s starts, configuration %s", app.program_version(), path)
     for key in config.not_built(settings):
-        log.warning("%s: %s has no effect: this version has nothing that it would change", path, key)
+        log.warning("%s: %s has no effect in this version", path, key)
     absent = [name for name in ("eventBus", "deviceTwin") if getattr(settings.modules, name).enable]
     if absent:
         log.info("not in this version, though enabled: %s", ", ".join(absent))

@@ -1,7 +1,8 @@
 """``modules.edged.tailoredKubeletConfig``: kubelet's own names, with KubeEdge's defaults for an edge.
 
 Source: KubeEdge 1.23: api/apis/componentconfig/edgecore/v1alpha2 (TailoredKubeletConfiguration). Every key is known, so that
-a file of a real edgecore loads; what is not used yet is kept and ignored. Durations are Go's: ``10s``, ``5m``, ``1h30m``.
+a file of a real edgecore loads; what is not used yet is ignored, and named at the start if it was changed. Durations are Go's:
+``10s``, ``5m``, ``1h30m``.
 """
 
 # ruff: noqa: N815 - these are the names in the file
