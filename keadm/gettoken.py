@@ -30,11 +30,24 @@ STANDALONE = Path("/etc/kubeedge/kubeconfig.yaml")
 def gettoken_command(kube_config: Path | None) -> None:
     """Print the token with which edges join."""
     try:
-        token = trio.run(get_token, kube_config or (STANDALONE if STANDALONE.exists() and not USUAL.exists() else USUAL))
+        token = trio.run(get_token, kube_config or _usual())
     except KeadmError as error:
         click.echo(f"failed to get token, err is {error.message}")
         raise
     click.echo(token)
+
+
+def _usual() -> Path:
+    try:
+        for path in (USUAL, STANDALONE):
+            if path.exists():
+                return path
+    except OSError as error:
+        raise KeadmError(f"{error.filename}: {error.strerror}. Name the kubeconfig with --kube-config") from error
+    raise KeadmError(
+        f"there is neither {USUAL} nor {STANDALONE} (which `cloudcore --standalone` writes). Run this in the cloud, or name the "
+        "kubeconfig with --kube-config"
+    )
 
 
 async def get_token(kube_config: Path) -> str:
@@ -55,7 +68,9 @@ async def get_token(kube_config: Path) -> str:
 
 
 def _explain(error: ApiError) -> str:
-    missing = " (cloudcore makes it at its first start; is it running? try again in a few seconds)" if error.code == 404 else ""
+    missing = (
+        " (cloudcore makes it when it starts: is it running? If the Secret was deleted, restart it)" if error.code == 404 else ""
+    )
     return f"{error}{missing}"
 
 

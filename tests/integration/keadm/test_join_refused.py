@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import trio
+from click.testing import CliRunner
 
+from keadm import gettoken
 from keadm.gettoken import NAMESPACE
 from kube import kubeconfig
 from kube.client import Client
@@ -76,6 +78,14 @@ def test_gettoken_without_a_cluster(keadm: Keadm, tmp_path: Path) -> None:
     assert said.code == 1
     assert said.out.startswith("failed to get token, err is ")
     assert f"{tmp_path}/absent" in said.error
+
+
+def test_gettoken_names_every_file_that_it_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gettoken, "USUAL", tmp_path / "usual")
+    monkeypatch.setattr(gettoken, "STANDALONE", tmp_path / "standalone")
+    said = CliRunner().invoke(gettoken.gettoken_command)
+    assert said.exit_code == 1
+    assert f"neither {tmp_path}/usual nor {tmp_path}/standalone" in said.output
 
 
 def test_the_token_of_another_signer(join: Callable[..., Any], token: str) -> None:
