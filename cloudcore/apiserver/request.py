@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
@@ -67,10 +68,13 @@ class Request:
         return int(text)
 
     @property
-    def timeout(self) -> float | None:
-        """How long a watch may last, if the client says so."""
+    def watch_seconds(self) -> float:
+        """How long a watch may last. A client that does not say gets half an hour to an hour, as from kube-apiserver
+        (--min-request-timeout): one that has vanished without a word must not keep its connection for ever."""
         seconds = self.integer("timeoutSeconds")
-        return float(min(seconds, _TIMEOUT_LIMIT)) if seconds and seconds > 0 else None
+        if seconds and seconds > 0:
+            return float(min(seconds, _TIMEOUT_LIMIT))
+        return random.uniform(_TIMEOUT_LIMIT / 2, _TIMEOUT_LIMIT)  # noqa: S311 - spreads load, no secret
 
     @property
     def dry_run(self) -> bool:

@@ -31,10 +31,10 @@ _COMMON_FIELDS: Final = frozenset({"metadata.name", "metadata.namespace"})
 
 @dataclass(frozen=True)
 class Stream:
-    """An answer without end, in lines."""
+    """An answer in lines, which ends after so many seconds if the client has not gone before."""
 
     lines: AsyncGenerator[bytes, None]
-    seconds: float | None
+    seconds: float
 
 
 class Resources:
@@ -143,7 +143,7 @@ class Resources:
             bookmarks=request.flag("allowWatchBookmarks"),
             announce_initial_end=request.flag("sendInitialEvents"),
         )
-        return Stream(watch.stream(self._api.store, wish), request.timeout)
+        return Stream(watch.stream(self._api.store, wish), request.watch_seconds)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ def test_any_query(pairs: list[tuple[str, str]], raw: bytes, accept: str) -> Non
     scope = {"method": "GET", "path": "/api/v1/pods", "query_string": query, "headers": headers}
     readings = [
         lambda request: request.integer("limit"),
-        lambda request: request.timeout,
+        lambda request: request.watch_seconds,
         lambda request: request.selectors(),
         lambda request: request.form,
         lambda request: request.flag("watch"),
@@ -43,3 +43,13 @@ def test_any_query(pairs: list[tuple[str, str]], raw: bytes, accept: str) -> Non
 def test_any_path(path: str) -> None:
     found = target(path)
     assert found is None or (found.version and found.plural)
+
+
+def test_every_watch_ends() -> None:
+    def seconds(query: bytes) -> float:
+        return Request.from_scope({"method": "GET", "path": "/", "query_string": query, "headers": []}).watch_seconds
+
+    assert seconds(b"timeoutSeconds=5") == 5
+    assert seconds(b"timeoutSeconds=99999") == 3600
+    for silent in (b"", b"timeoutSeconds=0", b"timeoutSeconds=-5"):
+        assert 1800 <= seconds(silent) <= 3600
