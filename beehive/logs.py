@@ -10,8 +10,6 @@ from typing import Final
 
 _VARYING: Final = re.compile(r"\b[0-9a-f]{12,}\b|\d+")
 
-LEVELS: Final = ("debug", "info", "warning", "error")
-
 
 def cause(text: str) -> str:
     """What stays the same of an error from one try to the next: ids, ports and times do not count."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from edgecore.edged import container_status, pods
 from edgecore.edged.container_status import Observation
@@ -12,8 +11,6 @@ from edgecore.edged.qos import qos_class
 from edgecore.edged.runtime.engine import State
 from kube import objects
 from kube.objects import Object
-
-OWNED_CONDITIONS: Final = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 
 @dataclass(frozen=True)
