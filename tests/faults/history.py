@@ -269,7 +269,7 @@ class World:
             self.pause: 2,
         }
         weights: dict[Callable[[], object], float] = {**doing, **breaking} if harm else {**doing, self.pause: 2}
-        dead = not (self.cloud.program.running() and self.edge.program.running())
+        dead = harm and not (self.cloud.program.running() and self.edge.program.running())
         if dead and self.random.random() < (0.4 if self.edge.program.running() else 0.2):
             self.raise_dead()  # without the cloud little happens
             return
