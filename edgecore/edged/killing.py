@@ -12,11 +12,18 @@ from kube.objects import Object
 
 MIN_GRACE = 2.0
 """Seconds that a sidecar gets even when the others have used up the grace period."""
+GRACE_ANNOTATION = "io.kubernetes.pod.terminationGracePeriod"
 
 
 def running(info: PodInfo | None) -> list[ContainerInfo]:
     """What has to be stopped; UNKNOWN counts."""
     return [c for c in info.containers if c.state in (State.RUNNING, State.UNKNOWN)] if info else []
+
+
+def recorded_grace(info: PodInfo) -> float | None:
+    """The grace period that its containers were made with: all that tells it when the pod itself is no longer known."""
+    texts = [str(c.annotations.get(GRACE_ANNOTATION, "")) for c in info.containers]
+    return max((float(text) for text in texts if text.isdecimal() and len(text) < 10), default=None)
 
 
 def is_still(info: PodInfo | None) -> bool:

@@ -15,7 +15,7 @@ import trio
 from beehive.backoff import Backoff
 from beehive.keyedqueue import KeyedQueue
 from beehive.supervise import supervise
-from edgecore.edged import admission, pods
+from edgecore.edged import admission, killing, pods
 from edgecore.edged.room import Room
 from edgecore.edged.runtime.engine import EngineError, PodInfo
 from edgecore.edged.status import Verdict
@@ -216,7 +216,10 @@ class PodRegistry:
             return  # its worker is about to start
         pod: Object = {
             "metadata": {"namespace": info.pod.namespace, "name": info.pod.name, "uid": info.pod.uid},
-            "spec": {"nodeName": self._room.settings.node_name},
+            "spec": {
+                "nodeName": self._room.settings.node_name,
+                "terminationGracePeriodSeconds": killing.recorded_grace(info),
+            },
         }
         if pods.unsafe(pod) is not None:
             return

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecore.edged import environment, pods, qos
+from edgecore.edged import environment, killing, pods, qos
 from edgecore.edged.environment import ConfigError, Facts, Sources
 from edgecore.edged.plan import BACKOFF_STEP, SANDBOX_LABEL, StartContainer
 from edgecore.edged.runtime.engine import ContainerSpec, Mount, PortMapping, SandboxInfo, SandboxSpec
@@ -165,7 +165,7 @@ def _annotations(pod: Object, start: StartContainer, sandbox: SandboxInfo, messa
     found = {
         TERMINATION_PATH: message_path,
         TERMINATION_POLICY: str(container.get("terminationMessagePolicy") or "File"),
-        "io.kubernetes.pod.terminationGracePeriod": str(int(pods.grace(pod))),
+        killing.GRACE_ANNOTATION: str(int(pods.grace(pod))),
         BACKOFF_STEP: str(start.step),
         SANDBOX_LABEL: sandbox.id,
     }
