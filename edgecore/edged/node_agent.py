@@ -64,6 +64,7 @@ class NodeAgent:
         except EngineError as error:
             self._health = EngineHealth(self._health.runtime, str(error))
         view = self._room.node
+        view.engine_trouble = self._health.trouble
         view.host_ip, view.memory_capacity = self._facts.address, self._facts.memory
         view.allocatable = node.allocatable(settings, self._facts)
         self._complain("engine", self._health.trouble, "the container engine does not answer")

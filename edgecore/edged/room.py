@@ -28,10 +28,11 @@ DISK_TIME: Final = 120.0
 
 @dataclass
 class NodeView:
-    """What pods may ask of their node. memory_capacity in bytes."""
+    """What pods may ask of their node. memory_capacity in bytes. engine_trouble: why the engine does not answer, or ""."""
 
     host_ip: str = ""
     memory_capacity: int = 0
+    engine_trouble: str = ""
     allocatable: dict[str, str] = field(default_factory=dict)
 
     def facts(self, pod_ip: str) -> Facts:

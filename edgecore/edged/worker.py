@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 
 SPEC: Final = "/spec"
 """Under which what was said of the spec is kept, beside what was said of containers."""
+AWAY: Final = "the engine is away"
+AWAY_FOR: Final = 30.0
+"""Seconds; by then the node has asked the engine, too."""
 ROUNDS: Final = 50
 """Plans in one go; a pod that still wants more is looked at again a second later."""
 RETRY_FIRST: Final = 10.0
@@ -75,6 +78,7 @@ class PodWorker:
         self._stale = True
         self._first_seen: float | None = None
         self._complaint = ""
+        self._failing_since = float("-inf")
         self._said: dict[str, str] = {}
         self._outdated: frozenset[str] = frozenset()
 
@@ -126,11 +130,15 @@ class PodWorker:
 
     def _complain(self, error: BaseException) -> float:
         text = str(error)
-        if cause(text) != cause(self._complaint):
-            # That the engine is away is said once, for the node.
-            level = logging.DEBUG if isinstance(error, EngineUnavailable) else logging.WARNING
-            log.log(level, "%s: %s; it is looked at again", pods.described(self.pod), text)
-        self._complaint = text
+        now = trio.current_time()
+        if self._complaint == "":
+            self._failing_since = now
+        settled = now - self._failing_since > AWAY_FOR and not self._room.node.engine_trouble
+        if isinstance(error, EngineUnavailable) and not settled:
+            self._complaint = AWAY  # the node says so, once; this pod only if it stays so while the engine answers others
+        elif cause(text) != cause(self._complaint):
+            log.warning("%s: %s; it is looked at again", pods.described(self.pod), text)
+            self._complaint = text
         return random.uniform(2.0, 6.0)  # noqa: S311 - jitter
 
     @property

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from beehive.sqlite import StoreError
 from edgecore.edged.images import ImagePuller
-from edgecore.edged.runtime.engine import EngineError, SandboxInfo, SandboxSpec
+from edgecore.edged.runtime.engine import EngineError, EngineUnavailable, SandboxInfo, SandboxSpec
 from edgecore.edged.runtime.process import ProcessEngine
 
 
@@ -89,3 +89,13 @@ async def test_a_sandbox_that_fails_with_another_id_each_time_is_one_cause_and_b
         await trio.sleep(3000)
     assert caplog.text.count("port is already allocated") == 1
     assert len(tries) < 25
+
+
+async def test_an_engine_that_answers_all_but_one_question(
+    edge: Edge, virtual_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    edge.engine.failures["create_container"] = EngineUnavailable("container main: no answer within 120 s")  # type: ignore[attr-defined]
+    async with edge.running():
+        edge.meta.put("pod", make_pod())
+        await trio.sleep(600)
+    assert caplog.text.count("no answer within 120 s") == 1
