@@ -15,7 +15,7 @@ from e2e.conftest import docker_answers, import_image, require, static_busybox
 from faults.history import World, converge, world
 
 MIB = 1024 * 1024
-STEPS = int(os.environ.get("KILLS_STEPS", "20"))
+STEPS = int(os.environ.get("KILLS_STEPS", "15"))
 MOST_MEMORY = {"cloudcore RSS": 250 * MIB, "edgecore RSS": 200 * MIB, "cloudcore fds": 200, "edgecore fds": 150}
 
 

@@ -1,4 +1,5 @@
-"""kill -9 in a loop while the work goes on. ``KILLS_STORM=100`` kills that often; by default a few times.
+"""kill -9 in a loop while the work goes on. ``KILLS_STORM=100`` kills that often; by default twice, and the longest
+of them on processes only.
 
 At the edge: pods and their configuration change all the time, and no container is lost, doubled or restarted for it. In the
 cloud: clients write all the time, and every write that was answered is there after every restart.
@@ -21,7 +22,7 @@ from faults import observer
 from faults.history import converge, world
 from faults.model import answer_of
 
-KILLS = int(os.environ.get("KILLS_STORM", "3"))
+KILLS = int(os.environ.get("KILLS_STORM", "2"))
 PODS = 20 if KILLS > 3 else 6
 MIB = 1024 * 1024
 
@@ -123,7 +124,7 @@ def test_edgecore_is_killed_while_pods_are_updated(tmp_path: Path) -> None:
         assert not one.broken_rules()
 
 
-@pytest.mark.parametrize("runtime", ["process", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.mark.parametrize("runtime", ["process", pytest.param("docker", marks=pytest.mark.docker)][: 2 if KILLS > 3 else 1])
 def test_edgecore_is_killed_while_pods_come_and_go(tmp_path: Path, runtime: str) -> None:
     """Kills fall between the making, the starting, the stopping and the removing of containers."""
     if runtime == "docker":
