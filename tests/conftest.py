@@ -1,4 +1,5 @@
-"""What all tests may use. tests/ itself is importable: ``from engines.memory import MemoryEngine``."""
+"""What all tests may use. tests/ itself is importable: ``from engines.memory import MemoryEngine``; so are the modules in
+tests/kubernetes, by their bare names, because ``kubernetes`` is the name of the official client."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "kubernetes")]
 
 DOCKER_SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 

@@ -5,12 +5,16 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import programs
 import pytest
+from cluster import Cluster
 from e2e.harness import Cloud, Edge, pair
 from e2e.manifests import IMAGE
+from e2e.realcloud import KubernetesCloud
 
 BUSYBOX = ("/bin/busybox", "/usr/bin/busybox")
 APPLETS = ("sh", "sleep", "cat", "echo", "httpd", "true", "false", "env", "wget", "test", "touch", "ls", "kill", "id")
@@ -71,15 +75,46 @@ def runtime(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Kubernetes that the tests of this session share; built first if need be."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def say(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{text}", flush=True)
+
+    why = ""
+    try:
+        built = programs.ensure(say)
+    except programs.Unavailable as error:
+        why = str(error)
+    require(not why, f"a real Kubernetes: {why}")
+    made = Cluster(tmp_path_factory.mktemp("kubernetes"), built)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(params=["embedded", pytest.param("kubernetes", marks=pytest.mark.kubernetes)])
+def make_cloud(request: pytest.FixtureRequest) -> Callable[[Path], Cloud]:
+    """Every test runs with cloudcore's own API and beside a real API server."""
+    if request.param == "embedded":
+        return Cloud
+    return partial(KubernetesCloud, cluster=request.getfixturevalue("cluster"))
+
+
 @pytest.fixture
-def halves(tmp_path: Path, runtime: str) -> Iterator[tuple[Cloud, Edge]]:
+def halves(tmp_path: Path, runtime: str, make_cloud: Callable[[Path], Cloud]) -> Iterator[tuple[Cloud, Edge]]:
     """A running cloud half and a joined, Ready edge."""
-    with pair(tmp_path, runtime) as both:
+    with pair(tmp_path, runtime, make_cloud) as both:
         yield both
 
 
 @pytest.fixture
-def docker_halves(tmp_path: Path, image: str) -> Iterator[tuple[Cloud, Edge]]:
+def docker_halves(tmp_path: Path, image: str, make_cloud: Callable[[Path], Cloud]) -> Iterator[tuple[Cloud, Edge]]:
     require(docker_answers(), "a docker engine")
-    with pair(tmp_path, "docker") as both:
+    with pair(tmp_path, "docker", make_cloud) as both:
         yield both

@@ -187,6 +187,10 @@ class Cloud:
         )
         return done.stdout.strip()
 
+    def close(self) -> None:
+        """For good: nothing of it is used again."""
+        self.program.kill()
+
     def phase(self, pod: str) -> str:
         return str(self.get("pod", pod)["status"].get("phase"))
 
@@ -274,9 +278,9 @@ class Edge:
 
 
 @contextmanager
-def pair(folder: Path, runtime: str) -> Iterator[tuple[Cloud, Edge]]:
+def pair(folder: Path, runtime: str, make_cloud: Callable[[Path], Cloud] = Cloud) -> Iterator[tuple[Cloud, Edge]]:
     """A cloud half and one joined, Ready edge; both are gone afterwards."""
-    cloud = Cloud(folder / "cloud")
+    cloud = make_cloud(folder / "cloud")
     edge = Edge(folder / "edge", cloud, runtime)
     try:
         cloud.start()
@@ -285,7 +289,7 @@ def pair(folder: Path, runtime: str) -> Iterator[tuple[Cloud, Edge]]:
         yield cloud, edge
     finally:
         edge.program.kill()
-        cloud.program.kill()
+        cloud.close()
         edge.keadm("reset", "edge", "--force", f"--prefix={folder / 'edge'}")
         remove_containers(edge.root)
 

@@ -1,0 +1,257 @@
+"""A Kubernetes of the test's own: etcd, API server, controller manager and scheduler on free ports of loopback.
+
+TLS everywhere with an authority of its own, RBAC on. Two ways in: ``admin``, and ``cloudcore``, which is the service account of
+packaging/kubernetes/rbac.yaml and may do nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from e2e.harness import Program, eventually, free_ports
+from programs import ETCD
+
+from beehive.files import write_atomically
+from kube import kubeconfig
+from kube.kubeconfig import Connection
+from viaduct.certificates import Authority, KeyPair, certificate_pem, key_pem
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFESTS = [*sorted((ROOT / "cloudcore" / "crds").glob("*.yaml")), ROOT / "packaging" / "kubernetes" / "rbac.yaml"]
+HOST = "127.0.0.1"
+ISSUER = "https://kubernetes.default.svc"
+SERVICES = "10.0.0.0/24"
+PUBLISHED = "kube-root-ca.crt"
+"""The ConfigMap that the controller manager puts into every namespace."""
+DAYS = 30
+TOKEN_SECONDS = 24 * 3600
+
+
+class Refused(OSError):
+    """The API server said no. code: the HTTP status."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class Cluster:
+    """``start`` it once; tests that share it call ``clean`` in between."""
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port, self._store_port, self._peer_port = free_ports(3)
+        self.server = f"https://{HOST}:{self.port}"
+        self.authority = Authority.create("test-kubernetes")
+        self.admin = folder / "admin.kubeconfig"
+        self.cloudcore = folder / "cloudcore.kubeconfig"
+        self._certificates()
+        self.etcd = Program("etcd", self._etcd(), folder)
+        self.apiserver = Program("kube-apiserver", self._apiserver(programs), folder)
+        self.controllers = Program("kube-controller-manager", self._controller_manager(programs), folder)
+        self.scheduler = Program("kube-scheduler", self._scheduler(programs), folder)
+        self._tls = ssl.create_default_context(cafile=str(self._path("ca.crt")))
+        self._tls.load_cert_chain(self._path("admin.crt"), self._path("admin.key"))
+
+    # ------------------------------------------------------------------------------------------------- files
+
+    def _path(self, name: str) -> Path:
+        return self.folder / "pki" / name
+
+    def _certificates(self) -> None:
+        write_atomically(self._path("ca.crt"), self.authority.certificate_pem)
+        names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+        self._keep("apiserver", self.authority.issue_server(names, [HOST, "10.0.0.1"], DAYS))
+        self._keep("etcd", self.authority.issue_server(["localhost"], [HOST], DAYS))
+        self._keep("etcd-client", self.authority.issue_client("kube-apiserver", ["etcd-clients"], DAYS))
+        self._keep("accounts", self.authority.issue_client("service-accounts", [], DAYS))
+        self._user("admin", "admin", ["system:masters"])
+        self._user("controller-manager", "system:kube-controller-manager", [])
+        self._user("scheduler", "system:kube-scheduler", [])
+
+    def _keep(self, name: str, pair: KeyPair) -> None:
+        write_atomically(self._path(f"{name}.crt"), certificate_pem(pair.certificate_der))
+        write_atomically(self._path(f"{name}.key"), key_pem(pair.key_der))
+
+    def _user(self, file: str, name: str, groups: Sequence[str]) -> None:
+        """A client certificate and the kubeconfig that uses it."""
+        pair = self.authority.issue_client(name, groups, DAYS)
+        self._keep(file, pair)
+        who = self._connection(certificate=certificate_pem(pair.certificate_der), key=key_pem(pair.key_der))
+        write_atomically(self.folder / f"{file}.kubeconfig", kubeconfig.dump(who))
+
+    def _connection(self, **who: Any) -> Connection:
+        return Connection(server=self.server, ca=self.authority.certificate_pem, **who)
+
+    # ------------------------------------------------------------------------------------------------- command lines
+
+    def _etcd(self) -> list[str]:
+        store, peers = f"https://{HOST}:{self._store_port}", f"http://{HOST}:{self._peer_port}"
+        return [
+            ETCD,
+            f"--data-dir={self.folder / 'etcd-data'}",
+            f"--listen-client-urls={store}",
+            f"--advertise-client-urls={store}",
+            f"--listen-peer-urls={peers}",
+            f"--initial-advertise-peer-urls={peers}",
+            f"--initial-cluster=default={peers}",
+            f"--cert-file={self._path('etcd.crt')}",
+            f"--key-file={self._path('etcd.key')}",
+            f"--trusted-ca-file={self._path('ca.crt')}",
+            "--client-cert-auth",
+        ]
+
+    def _apiserver(self, programs: Path) -> list[str]:
+        return [
+            str(programs / "kube-apiserver"),
+            f"--etcd-servers=https://{HOST}:{self._store_port}",
+            f"--etcd-cafile={self._path('ca.crt')}",
+            f"--etcd-certfile={self._path('etcd-client.crt')}",
+            f"--etcd-keyfile={self._path('etcd-client.key')}",
+            f"--bind-address={HOST}",
+            f"--advertise-address={HOST}",
+            "--endpoint-reconciler-type=none",
+            f"--secure-port={self.port}",
+            f"--tls-cert-file={self._path('apiserver.crt')}",
+            f"--tls-private-key-file={self._path('apiserver.key')}",
+            f"--client-ca-file={self._path('ca.crt')}",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            f"--service-account-issuer={ISSUER}",
+            f"--service-account-key-file={self._path('accounts.key')}",
+            f"--service-account-signing-key-file={self._path('accounts.key')}",
+            f"--service-cluster-ip-range={SERVICES}",
+        ]
+
+    def _controller_manager(self, programs: Path) -> list[str]:
+        return [
+            str(programs / "kube-controller-manager"),
+            f"--kubeconfig={self.folder / 'controller-manager.kubeconfig'}",
+            f"--service-account-private-key-file={self._path('accounts.key')}",
+            f"--root-ca-file={self._path('ca.crt')}",
+            "--use-service-account-credentials",
+            "--leader-elect=false",
+            "--secure-port=0",
+        ]
+
+    def _scheduler(self, programs: Path) -> list[str]:
+        kubeconfig_file = self.folder / "scheduler.kubeconfig"
+        return [
+            str(programs / "kube-scheduler"),
+            f"--kubeconfig={kubeconfig_file}",
+            "--leader-elect=false",
+            "--secure-port=0",
+        ]
+
+    # ------------------------------------------------------------------------------------------------- life
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        return self.scheduler, self.controllers, self.apiserver, self.etcd
+
+    def start(self) -> None:
+        """Everything up, the project's definitions and rules installed, and pods accepted in namespace default."""
+        self.etcd.start()
+        self.start_apiserver()
+        self.controllers.start()
+        self.scheduler.start()
+        self._install()
+        eventually("namespace default takes pods", self._takes_pods, within=60)
+        token = self.request(
+            "POST",
+            "/api/v1/namespaces/kubeedge/serviceaccounts/cloudcore/token",
+            {
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenRequest",
+                "metadata": {},
+                "spec": {"expirationSeconds": TOKEN_SECONDS},
+            },
+        )["status"]["token"]
+        write_atomically(self.cloudcore, kubeconfig.dump(self._connection(token=token), user="cloudcore"))
+
+    def start_apiserver(self) -> None:
+        self.apiserver.start()
+        eventually("the API server is ready", self._ready, within=60)
+
+    def stop(self) -> None:
+        """Kills: an API server that is asked to stop waits up to a minute for its watchers, and nothing here is to be kept."""
+        for program in self.programs:
+            program.kill()
+
+    def _ready(self) -> bool:
+        self.etcd.must_run()
+        self.apiserver.must_run()
+        try:
+            return self._exchange("GET", "/readyz") == b"ok"
+        except Refused:
+            return False
+
+    def _takes_pods(self) -> bool:
+        """The controllers have made the default service account and published the authority's certificate."""
+        self.controllers.must_run()
+        self.scheduler.must_run()
+        try:
+            self.request("GET", "/api/v1/namespaces/default/serviceaccounts/default")
+            self.request("GET", f"/api/v1/namespaces/default/configmaps/{PUBLISHED}")
+        except Refused:
+            return False
+        return True
+
+    def _install(self) -> None:
+        for manifest in MANIFESTS:
+            for body in yaml.safe_load_all(manifest.read_text()):
+                self.request("POST", _collection(body), body)
+        eventually("the definitions are established", lambda: self.request("GET", _SYNCS)["items"] == [], within=30)
+
+    def clean(self) -> None:
+        """Takes away what a test has left: as if the cluster were new, except for events and versions."""
+        default = "/api/v1/namespaces/default"
+        self.request("DELETE", f"{default}/pods?gracePeriodSeconds=0")
+        for item in self.request("GET", f"{default}/configmaps")["items"]:
+            if item["metadata"]["name"] != PUBLISHED:
+                self.request("DELETE", f"{default}/configmaps/{item['metadata']['name']}")
+        for path in (f"{default}/secrets", "/api/v1/namespaces/kubeedge/secrets", "/api/v1/nodes", _LEASES, _CLUSTER_SYNCS):
+            self.request("DELETE", path)
+        for item in self.request("GET", _SYNCS)["items"]:
+            meta = item["metadata"]
+            self.request("DELETE", _SYNCS.replace("objectsyncs", f"namespaces/{meta['namespace']}/objectsyncs/{meta['name']}"))
+
+    # ------------------------------------------------------------------------------------------------- requests
+
+    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """As the administrator. Raises Refused, OSError."""
+        return json.loads(self._exchange(method, path, body))
+
+    def _exchange(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310 - https
+            self.server + path, data=data, method=method, headers={"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30, context=self._tls) as answer:  # noqa: S310
+                content: bytes = answer.read()
+                return content
+        except urllib.error.HTTPError as error:
+            with error:
+                raise Refused(error.code, error.read().decode(errors="replace")) from None
+
+
+_GROUP = "/apis/reliablesyncs.kubeedge.io/v1alpha1"
+_SYNCS = f"{_GROUP}/objectsyncs"
+_CLUSTER_SYNCS = f"{_GROUP}/clusterobjectsyncs"
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+
+def _collection(body: dict[str, Any]) -> str:
+    """Where an object of a manifest is created."""
+    version, space = body["apiVersion"], body["metadata"].get("namespace")
+    start = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    return start + (f"/namespaces/{space}" if space else "") + f"/{body['kind'].lower()}s"
