@@ -28,6 +28,9 @@ STAMP = VENV / "built-from.json"
 LAYERS = ("unit", "integration", "e2e", "faults", "conformance")
 PLAIN = ("edge", "cloud")
 DEVELOPER = ("edge", "cloud", "dev")
+PROGRAMS = ROOT / "tests" / "kubernetes" / "programs.py"
+NOT_HERE = 3
+"""Exit code of PROGRAMS on a machine without Go or etcd."""
 NEWEST_LOG = ROOT / ".cache" / "build.log"
 
 
@@ -56,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--keep", action="store_true", help="leave .demo/ with its logs behind")
     demo.set_defaults(run=run_demo)
     test = words.add_parser("test", help="every test: " + ", ".join(LAYERS))
-    test.add_argument("--fast", action="store_true", help="without the tests that need docker or minutes")
+    test.add_argument("--fast", action="store_true", help="without the tests that need docker, Kubernetes or minutes")
     test.add_argument("-k", metavar="EXPRESSION", help="only tests whose name matches, as pytest's -k")
     test.add_argument("paths", nargs="*", help="only these files or folders")
     test.set_defaults(run=run_test)
@@ -81,10 +84,25 @@ def run_test(words: argparse.Namespace) -> int:
     paths = words.paths or [f"tests/{layer}" for layer in LAYERS if any((ROOT / "tests" / layer).rglob("test_*.py"))]
     command = [str(python), "-m", "pytest", "-o", "faulthandler_timeout=300", *paths]
     if words.fast:
-        command += ["-m", "not docker and not slow"]
+        print("--fast: left out are tests that need docker or minutes, and the Kubernetes half of tests/e2e", flush=True)
+        command += ["-m", "not docker and not slow and not kubernetes"]
+    elif not words.paths:
+        build_kubernetes(python)
     if words.k:
         command += ["-k", words.k]
     return _replace(command)
+
+
+def build_kubernetes(python: Path) -> None:
+    """Minutes the first time, so it comes before the tests and shows what it does. A machine that cannot is told so."""
+    code = subprocess.run([str(python), str(PROGRAMS)], stdout=subprocess.DEVNULL, check=False).returncode
+    in_ci = os.environ.get("CI") == "true"
+    if code == NOT_HERE and not in_ci:
+        print(
+            "THE KUBERNETES HALF of tests/e2e IS LEFT OUT, see above what this machine lacks; CI never leaves it out", flush=True
+        )
+    elif code:
+        raise BuildError("there is no Kubernetes to test with, see above; `test --fast` goes without it")
 
 
 def run_bench(words: argparse.Namespace) -> int:

@@ -118,3 +118,10 @@ def docker_halves(tmp_path: Path, image: str, make_cloud: Callable[[Path], Cloud
     require(docker_answers(), "a docker engine")
     with pair(tmp_path, "docker", make_cloud) as both:
         yield both
+
+
+@pytest.fixture
+def real_halves(tmp_path: Path, runtime: str, cluster: Cluster) -> Iterator[tuple[Cloud, Edge]]:
+    """As ``halves``, for what the embedded API does not have."""
+    with pair(tmp_path, runtime, partial(KubernetesCloud, cluster=cluster)) as both:
+        yield both

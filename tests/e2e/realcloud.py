@@ -11,6 +11,8 @@ from e2e.harness import Cloud, eventually
 
 READY = "ready: edges on port"
 """What cloudcore logs when it serves."""
+DENIED = 'User "system:serviceaccount:kubeedge:cloudcore" cannot'
+"""What the API server says when the rules leave something out."""
 
 
 class KubernetesCloud(Cloud):
@@ -42,3 +44,5 @@ class KubernetesCloud(Cloud):
     def close(self) -> None:
         super().close()
         self.cluster.clean()
+        denied = [line for line in self.program.output().splitlines() if DENIED in line]
+        assert not denied, f"cloudcore lacks rights in packaging/kubernetes/rbac.yaml: {denied[0]}"

@@ -80,3 +80,29 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
     done = subprocess.run([sys.executable, "-I", "-S", ROOT / "build.py", "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "demo" in done.stdout
+
+
+def programs(build: ModuleType, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What builds Kubernetes ends with this exit code."""
+    script = build.ROOT / "programs.py"
+    script.write_text(f"raise SystemExit({code})")
+    monkeypatch.setattr(build, "PROGRAMS", script)
+
+
+def test_a_machine_without_kubernetes_is_told_what_is_left_out(
+    build: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    programs(build, build.NOT_HERE, monkeypatch)
+    build.build_kubernetes(Path(sys.executable))
+    assert "LEFT OUT" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(("code", "ci"), [(1, ""), (1, "true"), (3, "true")])
+def test_ci_never_goes_without_kubernetes_nor_anybody_over_a_failed_build(
+    build: ModuleType, monkeypatch: pytest.MonkeyPatch, code: int, ci: str
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    programs(build, code, monkeypatch)
+    with pytest.raises(build.BuildError, match="no Kubernetes to test with"):
+        build.build_kubernetes(Path(sys.executable))
