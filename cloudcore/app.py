@@ -28,6 +28,7 @@ from kube import kubeconfig
 from kube.client import Client
 from kube.kubeconfig import Connection, KubeconfigError
 from kube.status import ApiError
+from kube.throttle import Throttle
 from kube.transport import Limits as ClientLimits
 from viaduct import tls, websocket
 from viaduct.http_server import serve_http
@@ -67,7 +68,7 @@ async def serve(config: CloudCoreConfig, *, task_status: trio.TaskStatus[Running
         if config.standalone.enable:
             await _start_embedded_api(nursery, config)
         connection = _connection(config)
-        async with _reached(connection) as client:
+        async with _reached(connection, _throttle(config)) as client:
             who = await _identify(config, client)
             running = Running(port_of(edges), port_of(joins) if joins else 0, _kubeconfig_path(config))
             await _Cloud(config, client, connection, who).run(edges, joins, running, task_status)
@@ -171,10 +172,17 @@ def _connection(config: CloudCoreConfig) -> Connection:
         raise Fatal(f"no way to the Kubernetes API: {error}{advice}") from error
 
 
+def _throttle(config: CloudCoreConfig) -> Throttle | None:
+    """As configured. KubeEdge replaces both numbers by multiples of nodeLimit, whatever the file says. None: no bound (qps 0 or
+    less), nor for the embedded API, which lives in this process."""
+    rate, burst = config.kube_api_config.qps, config.kube_api_config.burst
+    return Throttle(rate, max(burst, 1)) if rate > 0 and not config.standalone.enable else None
+
+
 @asynccontextmanager
-async def _reached(connection: Connection) -> AsyncIterator[Client]:
+async def _reached(connection: Connection, throttle: Throttle | None) -> AsyncIterator[Client]:
     """A client whose API has answered. Raises Fatal when it does not."""
-    async with kube_client(connection) as client:
+    async with kube_client(connection, throttle) as client:
         try:
             with trio.fail_after(REACH):
                 await client.request("GET", "/version")
@@ -185,7 +193,7 @@ async def _reached(connection: Connection) -> AsyncIterator[Client]:
         yield client
 
 
-def kube_client(connection: Connection) -> Client:
+def kube_client(connection: Connection, throttle: Throttle | None = None) -> Client:
     """One pool of connections for all nodes: wide enough that those which wait for a slow answer do not starve the others.
 
     Raises Fatal.
@@ -197,6 +205,7 @@ def kube_client(connection: Connection) -> Client:
         user_agent="cloudcore",
         server_name=connection.server_name,
         limits=ClientLimits(connections=CONNECTIONS),
+        throttle=throttle,
     )
 
 

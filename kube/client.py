@@ -16,6 +16,7 @@ from kube.kubeconfig import Connection
 from kube.objects import Object
 from kube.resources import Resource
 from kube.status import BadAnswer, Gone
+from kube.throttle import Throttle
 from kube.transport import Call, Limits, Transport
 from kube.watch import LineSplitter, WatchEvent
 from kube.watchstream import WatchStream
@@ -62,7 +63,8 @@ class Client:
     """One API server, one pool of connections. Use it as ``async with Client(...) as client``.
 
     server: ``https://host:6443``. tls: built by viaduct.tls; None only for ``http://``. token: a bearer token, or what
-    returns the token of the moment. timeout: seconds that one request may take in all, except a watch.
+    returns the token of the moment. timeout: seconds that one request may take in all, except a watch. throttle: how many of
+    them may leave; the wait for a turn comes before the timeout.
 
     Every call raises ApiError (NotFound, Conflict, ...) for what the server refuses, and ApiUnreachable when there is no
     usable answer.
@@ -78,9 +80,17 @@ class Client:
         timeout: float = 30.0,
         server_name: str = "",
         limits: Limits = Limits(),  # noqa: B008 - immutable
+        throttle: Throttle | None = None,
     ) -> None:
         self._transport = Transport(
-            server, tls=tls, token=token, user_agent=user_agent, timeout=timeout, server_name=server_name, limits=limits
+            server,
+            tls=tls,
+            token=token,
+            user_agent=user_agent,
+            timeout=timeout,
+            server_name=server_name,
+            limits=limits,
+            throttle=throttle,
         )
         self._limits = limits
 

@@ -15,6 +15,7 @@ import trio
 
 from kube.kubeconfig import KubeconfigError
 from kube.status import ApiError, ApiUnreachable, BadAnswer, describe, make
+from kube.throttle import Throttle, is_heartbeat
 
 if TYPE_CHECKING:
     import ssl
@@ -68,6 +69,7 @@ class Transport:
         timeout: float,
         server_name: str,
         limits: Limits,
+        throttle: Throttle | None = None,
     ) -> None:
         if not server.startswith(("https://", "http://")):
             raise ValueError(f"server {server!r}: a URL like https://host:6443 is expected")
@@ -80,6 +82,7 @@ class Transport:
         self._timeout = timeout
         self._extensions = {"sni_hostname": server_name} if server_name else {}
         self._limits = limits
+        self._throttle = throttle
         self._http: httpx2.AsyncClient | None = None
 
     async def open(self) -> None:
@@ -105,6 +108,7 @@ class Transport:
         """The body of a good answer. A GET whose kept-open connection turns out to be closed is tried once more."""
         import httpx2
 
+        await self._turn(call)
         with self._failures(self._name(call)), trio.fail_after(self._timeout):
             try:
                 return await self._exchange(call)
@@ -112,6 +116,11 @@ class Transport:
                 if call.method != "GET":
                     raise
             return await self._exchange(call)
+
+    async def _turn(self, call: Call) -> None:
+        """Waiting for it is not the server's fault: it comes before the timeout. Callers with a deadline bring it along."""
+        if self._throttle is not None:
+            await self._throttle.take(urgent=is_heartbeat(call.path))
 
     async def _exchange(self, call: Call) -> bytes:
         async with self._answer(call) as response, _read(response) as chunks:
@@ -125,6 +134,7 @@ class Transport:
         """The chunks of a long answer. Only its head is under the timeout; the reader sets deadlines for the rest.
         Reading raises ApiUnreachable when the stream is cut."""
         what = self._name(call)
+        await self._turn(call)
         async with AsyncExitStack() as stack:
             with self._failures(what), trio.fail_after(self._timeout):
                 response = await stack.enter_async_context(self._answer(call))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -93,3 +93,29 @@ async def docker_engine(docker_endpoint: str, busybox_image: str) -> AsyncIterat
             for sandbox in pod.sandboxes:
                 await engine.remove_sandbox(sandbox.id)
         await engine.aclose()
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """A Kubernetes that the tests of this session share, tests/kubernetes/cluster.py; built first if need be."""
+    import programs
+    from cluster import Cluster
+
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def say(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{text}", flush=True)
+
+    try:
+        built = programs.ensure(say)
+    except programs.Unavailable as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must have a real Kubernetes: {error}")
+        pytest.skip(f"needs a real Kubernetes: {error}")
+    made = Cluster(tmp_path_factory.mktemp("kubernetes"), built)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-import programs
 import pytest
 from cluster import Cluster
 from e2e.harness import Cloud, Edge, pair
@@ -73,29 +72,6 @@ def runtime(request: pytest.FixtureRequest) -> str:
         require(docker_answers(), "a docker engine")
         request.getfixturevalue("image")
     return str(request.param)
-
-
-@pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A Kubernetes that the tests of this session share; built first if need be."""
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-
-    def say(text: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(f"\n{text}", flush=True)
-
-    why = ""
-    try:
-        built = programs.ensure(say)
-    except programs.Unavailable as error:
-        why = str(error)
-    require(not why, f"a real Kubernetes: {why}")
-    made = Cluster(tmp_path_factory.mktemp("kubernetes"), built)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(params=["embedded", pytest.param("kubernetes", marks=pytest.mark.kubernetes)])

@@ -6,22 +6,28 @@ packaging/kubernetes/rbac.yaml and may do nothing else.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from e2e.harness import Program, eventually, free_ports
 from programs import ETCD
 
 from beehive.files import write_atomically
 from kube import kubeconfig
 from kube.kubeconfig import Connection
-from viaduct.certificates import Authority, KeyPair, certificate_pem, key_pem
+from viaduct.certificates import NODE_PREFIX, NODES_GROUP, Authority, KeyPair, certificate_pem, key_pem
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = [*sorted((ROOT / "cloudcore" / "crds").glob("*.yaml")), ROOT / "packaging" / "kubernetes" / "rbac.yaml"]
@@ -70,7 +76,7 @@ class Cluster:
         write_atomically(self._path("ca.crt"), self.authority.certificate_pem)
         names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
         self._keep("apiserver", self.authority.issue_server(names, [HOST, "10.0.0.1"], DAYS))
-        self._keep("etcd", self.authority.issue_server(["localhost"], [HOST], DAYS))
+        self._keep("etcd", self._both_ways())
         self._keep("etcd-client", self.authority.issue_client("kube-apiserver", ["etcd-clients"], DAYS))
         self._keep("accounts", self.authority.issue_client("service-accounts", [], DAYS))
         self._user("admin", "admin", ["system:masters"])
@@ -80,6 +86,23 @@ class Cluster:
     def _keep(self, name: str, pair: KeyPair) -> None:
         write_atomically(self._path(f"{name}.crt"), certificate_pem(pair.certificate_der))
         write_atomically(self._path(f"{name}.key"), key_pem(pair.key_der))
+
+    def _both_ways(self) -> KeyPair:
+        """etcd also speaks to itself, as a client with its server's certificate (its JSON interface does). Certificates for both
+        uses are given to nodes only, so it gets one of those."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, NODES_GROUP),
+                x509.NameAttribute(NameOID.COMMON_NAME, NODE_PREFIX + "etcd"),
+            ]
+        )
+        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(HOST))])
+        request = x509.CertificateSigningRequestBuilder().subject_name(subject).add_extension(names, critical=False)
+        der = request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+        certificate = self.authority.sign_request(der, node="etcd", days=DAYS, client=True, server=True)
+        form = serialization.PrivateFormat.TraditionalOpenSSL
+        return KeyPair(certificate, key.private_bytes(serialization.Encoding.DER, form, serialization.NoEncryption()))
 
     def _user(self, file: str, name: str, groups: Sequence[str]) -> None:
         """A client certificate and the kubeconfig that uses it."""
@@ -165,6 +188,10 @@ class Cluster:
         self.scheduler.start()
         self._install()
         eventually("namespace default takes pods", self._takes_pods, within=60)
+        self.give_cloudcore(self.cloudcore, self.port)
+
+    def give_cloudcore(self, path: Path, port: int) -> None:
+        """Writes the kubeconfig of cloudcore's service account, for an API server that is reached through ``port``."""
         token = self.request(
             "POST",
             "/api/v1/namespaces/kubeedge/serviceaccounts/cloudcore/token",
@@ -175,7 +202,23 @@ class Cluster:
                 "spec": {"expirationSeconds": TOKEN_SECONDS},
             },
         )["status"]["token"]
-        write_atomically(self.cloudcore, kubeconfig.dump(self._connection(token=token), user="cloudcore"))
+        where = replace(self._connection(token=token), server=f"https://{HOST}:{port}")
+        write_atomically(path, kubeconfig.dump(where, user="cloudcore"))
+
+    def compact(self) -> int:
+        """Forgets the history of etcd up to now; returns the revision. The API server serves what it still has in memory."""
+        revision = int(self._etcd_call("range", {"key": "AA=="})["header"]["revision"])
+        self._etcd_call("compaction", {"revision": revision})
+        return revision
+
+    def _etcd_call(self, method: str, body: dict[str, Any]) -> Any:
+        tls = ssl.create_default_context(cafile=str(self._path("ca.crt")))
+        tls.load_cert_chain(self._path("etcd-client.crt"), self._path("etcd-client.key"))
+        request = urllib.request.Request(
+            f"https://{HOST}:{self._store_port}/v3/kv/{method}", data=json.dumps(body).encode(), method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=30, context=tls) as answer:  # noqa: S310
+            return json.load(answer)
 
     def start_apiserver(self) -> None:
         self.apiserver.start()
