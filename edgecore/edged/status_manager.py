@@ -26,6 +26,8 @@ TICK: Final = 10.0
 SENDERS: Final = 8
 _NEVER_TAKEN: Final = (400, 422)
 """A status that will be refused again."""
+_OF_ANOTHER: Final = (409, 422)
+"""The uid is that of another pod: some API servers call it a conflict, Kubernetes 1.34 an invalid change of ``metadata.uid``."""
 REPEAT_AFTER: Final = 300.0
 """A patch that was accepted but did not last is sent again after so many seconds."""
 
@@ -113,7 +115,7 @@ class StatusManager:
         except Refused as error:
             if error.code == 404 or error.reason == "NotFound":
                 self._drop(record, "the cloud has no such pod")
-            elif error.code == 409 and await self._was_replaced(record):
+            elif error.code in _OF_ANOTHER and await self._was_replaced(record):
                 self._drop(record, "another pod has its name now")
             else:
                 self._complain(record, f"the cloud refused it: {error}")

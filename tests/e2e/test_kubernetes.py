@@ -14,6 +14,12 @@ from cluster import Cluster
 from e2e.harness import Cloud, Edge, eventually
 from e2e.manifests import pod, sleeper
 
+from kube import kubeconfig
+from kube.client import Client
+from kube.resources import NAMESPACES, PODS
+from kube.status import ApiError
+from viaduct.tls import client_context
+
 pytestmark = pytest.mark.kubernetes
 Halves = tuple[Cloud, Edge]
 ACCOUNT = "var/run/secrets/kubernetes.io/serviceaccount"
@@ -100,6 +106,28 @@ def test_the_node_is_kept_ready_by_its_lease(real_halves: Halves) -> None:
 
 def renewed(cloud: Cloud, edge: Edge) -> str:
     return str(cloud.get("lease", edge.name, "-n", "kube-node-lease")["spec"]["renewTime"])
+
+
+async def test_the_service_account_of_a_pod_in_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    """What cloudcore finds in its own pod: address in the environment, token (renewed in place) and authority in files."""
+    given = kubeconfig.load(cluster.cloudcore)
+    assert given.ca is not None
+    (tmp_path / "ca.crt").write_bytes(given.ca)
+    (tmp_path / "namespace").write_text("kubeedge")
+    (tmp_path / "token").write_text(given.token)
+    environ = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(cluster.port)}
+    found = kubeconfig.in_cluster(folder=tmp_path, environ=environ)
+    async with Client.of(found, tls=client_context(ca=found.ca)) as client:
+        assert (await client.get(NAMESPACES, found.namespace))["status"]["phase"] == "Active"
+        (tmp_path / "token").write_text("no token")
+        with pytest.raises(ApiError) as refused:
+            await client.list(PODS)
+        assert refused.value.code == 401
+        (tmp_path / "token").write_text(given.token)
+        assert (await client.list(PODS)).items == ()
+        with pytest.raises(ApiError) as refused:
+            await client.get(NAMESPACES, "default")
+        assert refused.value.code == 403
 
 
 @pytest.mark.parametrize(
