@@ -334,8 +334,6 @@ _LATER: Final = ("cloudHub.quic", "taskManager", "dynamicController", "cloudStre
 _WITHOUT_EFFECT: Final = (
     "commonConfig",
     "kubeAPIConfig.contentType",
-    "kubeAPIConfig.qps",
-    "kubeAPIConfig.burst",
     "modules.cloudHub.unixsocket",
     "modules.cloudHub.authorization",
     "modules.edgeController.nodeUpdateFrequency",

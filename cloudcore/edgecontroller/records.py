@@ -200,7 +200,7 @@ class Records:
                 await trio.sleep(delay)
         log.warning(
             "this Kubernetes API has no %s: what nodes have is remembered in memory only, so an object that is deleted "
-            "while its node is offline and cloudcore restarts stays on the node; apply KubeEdge's resource definitions "
+            "while its node is offline and cloudcore restarts stays on the node; apply those of cloudcore/crds "
             "and restart cloudcore",
             OBJECT_SYNCS.qualified,
         )
