@@ -86,7 +86,7 @@ def run_test(words: argparse.Namespace) -> int:
     if words.fast:
         print("--fast: left out are tests that need docker or minutes, and the Kubernetes half of tests/e2e", flush=True)
         command += ["-m", "not docker and not slow and not kubernetes"]
-    elif not words.paths:
+    elif not words.paths and not words.k:
         build_kubernetes(python)
     if words.k:
         command += ["-k", words.k]
@@ -94,7 +94,8 @@ def run_test(words: argparse.Namespace) -> int:
 
 
 def build_kubernetes(python: Path) -> None:
-    """Minutes the first time, so it comes before the tests and shows what it does. A machine that cannot is told so."""
+    """Minutes the first time, so it comes before the tests and shows what it does (tests that are chosen by name build it when
+    they come to need it). A machine that cannot is told so."""
     code = subprocess.run([str(python), str(PROGRAMS)], stdout=subprocess.DEVNULL, check=False).returncode
     in_ci = os.environ.get("CI") == "true"
     if code == NOT_HERE and not in_ci:

@@ -256,6 +256,8 @@ class Cluster:
 
     def clean(self) -> None:
         """Takes away what a test has left: as if the cluster were new, except for events and versions."""
+        if not self.apiserver.running():
+            self.start_apiserver()
         default = "/api/v1/namespaces/default"
         self.request("DELETE", f"{default}/pods?gracePeriodSeconds=0")
         for item in self.request("GET", f"{default}/configmaps")["items"]:

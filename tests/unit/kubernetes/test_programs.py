@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import programs
@@ -71,3 +72,9 @@ def test_a_build_that_fails_leaves_nothing_and_says_why(machine: Path) -> None:
 
 def test_another_go_builds_anew() -> None:
     assert programs.folder_with("go1.25 linux/amd64") != programs.folder_with("go1.26 linux/amd64")
+
+
+def test_everything_is_of_one_version() -> None:
+    staging = re.findall(r"=> k8s\.io/\S+ v0\.(\S+)", (programs.HERE / "go.mod").read_text())
+    assert len(staging) > 20
+    assert {f"v1.{version}" for version in staging} == {programs.version()}
