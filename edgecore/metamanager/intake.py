@@ -140,15 +140,18 @@ class Intake:
     # -- asked for by us ---------------------------------------------------------------------------------------------
 
     def _answer(self, message: Message) -> Outcome:
+        news: Resource | None = None
         try:
-            self._keep_answer(message)
+            news = self._keep_answer(message)
         except (MalformedMessage, MalformedResource) as error:
             log.warning("an answer of the cloud about %s is not stored: %s", message.resource, error)
-        return Outcome(acknowledge=wants_ack(message), answer=True)
+        return Outcome(acknowledge=wants_ack(message), answer=True, notify=_object_key(news) if news is not None else None)
 
-    def _keep_answer(self, message: Message) -> None:
+    def _keep_answer(self, message: Message) -> Resource | None:
+        """Stores what was answered. Returns the place of an object of which edged must hear: the answer to a patch of its status
+        may be the first that says it is to be deleted, and the push that says so then comes too late to count."""
         if message.operation != Operation.RESPONSE or bytes(message.content).lstrip()[:1] != b"{":
-            return
+            return None
         place = parse(message.resource)
         if place.type in _BARE:
             content = message.decode(dict[str, Any])
@@ -161,7 +164,11 @@ class Intake:
                 type_ = _WRAPPED[place.type]
                 whole = {"kind": _KINDS[type_], "apiVersion": "v1"} | found
                 place = place._replace(type=type_)
+                before = self._store.get(str(place))
                 self._keep(place, msgspec.json.encode(whole), must_exist=type_ == "pod" and str(place) not in self.expected)
+                after = self._store.get(str(place))
+                return place if before != after and _substance(before) != _substance(after) else None
+        return None
 
     def _keep(self, place: Resource, value: bytes, *, must_exist: bool) -> None:
         version = rules.version_of(value)
@@ -174,6 +181,19 @@ class Intake:
             return
         if rules.decide_answer(stored, version, must_exist=must_exist, buried=version.uid in self._buried):
             self._store.put(str(place), place.type, value.decode())
+
+
+def _substance(text: str | None) -> object:
+    """What edged acts on: everything but the status, which it writes itself, and bookkeeping."""
+    try:
+        found = msgspec.json.decode(text or "null", type=dict[str, Any] | None)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if found is None:
+        return None
+    meta = found.get("metadata")
+    kept = {key: meta[key] for key in meta if key not in ("resourceVersion", "managedFields")} if isinstance(meta, dict) else None
+    return {key: value for key, value in found.items() if key != "status"} | {"metadata": kept}
 
 
 def _readable(message: Message) -> str:

@@ -214,3 +214,23 @@ async def test_an_old_token_serves_while_the_cloud_is_ill_but_not_when_it_refuse
 
 async def test_the_database_is_private(edge: App) -> None:
     assert edge.store.database.path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_deletion_that_the_answer_to_a_status_says_first_is_told(cloud: ScriptedCloud, edge: App) -> None:
+    """The push that says it comes second, is older by then, and is ignored."""
+    first = pod("web")
+    first["metadata"]["resourceVersion"] = "10"
+    await cloud.acked(await cloud.push("insert", "default/pod/web", first))
+    told: list[ObjectKey] = []
+    edge.meta.subscribe(told.append)
+    running = first | {"metadata": first["metadata"] | {"resourceVersion": "11"}, "status": {"phase": "Running"}}
+    cloud.answer = lambda request: cloud.reply(request, {"Object": running, "Err": None})
+    await edge.meta.patch_pod_status("default", "web", {"metadata": {"uid": "uid-web"}, "status": {"phase": "Running"}})
+    assert told == [], "its own status is no news"
+    going = running | {"metadata": first["metadata"] | {"resourceVersion": "13", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    cloud.answer = lambda request: cloud.reply(request, {"Object": going, "Err": None})
+    await edge.meta.patch_pod_status("default", "web", {"metadata": {"uid": "uid-web"}, "status": {"phase": "Running"}})
+    assert told == [ObjectKey("pod", "default", "web")]
+    late = going | {"metadata": going["metadata"] | {"resourceVersion": "12"}}
+    await cloud.acked(await cloud.push("update", "default/pod/web", late))
+    assert await edge.meta.pod("default", "web") == going
