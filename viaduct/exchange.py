@@ -46,7 +46,7 @@ class Exchange:
         if scope["type"] == "websocket":
             scope, receive, send = _as_get(scope, receive, send)
         async with trio.open_nursery() as nursery:
-            one = _One(receive, send, nursery)
+            one = _One(receive, send, nursery, whole=not _has_body(scope))
             nursery.start_soon(one.pump)
             await self._run(scope, one)
             if one.state != _One.COMPLETE:
@@ -80,12 +80,19 @@ def _as_get(scope: Any, receive: _Receive, send: _Send) -> tuple[Any, _Receive, 
     return {**scope, "type": "http", "method": "GET", "scheme": scheme}, receive_http, send_http
 
 
+def _has_body(scope: Any) -> bool:
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+
+
 class _One:
     """One request and its answer."""
 
     WAITING, STARTED, COMPLETE = range(3)
 
-    def __init__(self, receive: _Receive, send: _Send, nursery: trio.Nursery) -> None:
+    def __init__(self, receive: _Receive, send: _Send, nursery: trio.Nursery, *, whole: bool) -> None:
+        """whole: the request has no body, nothing of it is still to come."""
+        self._whole = whole
         self._receive = receive
         self._send = send
         self._nursery = nursery
@@ -98,6 +105,7 @@ class _One:
         """Takes over what the client sends until it goes away, or until hypercorn says that the exchange is over."""
         wanted = True
         while (event := await self._receive())["type"] != "http.disconnect":
+            self._whole = not event.get("more_body", False)
             if wanted:
                 try:
                     await self._inlet.send(event)
@@ -119,6 +127,10 @@ class _One:
         """What the application calls."""
         if event["type"] == "http.response.start":
             self.state = self.STARTED
+            if not self._whole:
+                # An answer that does not wait for the whole request ends the connection: a client that is not told would send
+                # its next request into it.
+                event = {**event, "headers": [*event.get("headers", ()), (b"connection", b"close")]}
         elif event["type"] == "http.response.body" and not event.get("more_body", False):
             self.state = self.COMPLETE
             self._outlet.close()  # from now on the pump throws away what is left of the request

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
@@ -38,9 +39,13 @@ def static_busybox() -> Path | None:
 
 
 def import_image() -> None:
-    """A busybox image made from this machine's static busybox: no registry is needed."""
+    """A busybox image made from this machine's static busybox, unless it is there: no registry is needed."""
     busybox = static_busybox()
     assert busybox is not None
+    label = f"busybox={hashlib.sha256(busybox.read_bytes()).hexdigest()}"
+    known = subprocess.run(["docker", "images", "-q", "--filter", f"label={label}", IMAGE], capture_output=True, check=False)
+    if known.stdout.strip():
+        return
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for folder in ("bin", "tmp", "etc", "www"):
@@ -53,7 +58,10 @@ def import_image() -> None:
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
     done = subprocess.run(
-        ["docker", "import", "--change", "ENV PATH=/bin", "-", IMAGE], input=buffer.getvalue(), capture_output=True, check=False
+        ["docker", "import", "--change", "ENV PATH=/bin", "--change", f"LABEL {label}", "-", IMAGE],
+        input=buffer.getvalue(),
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
 

@@ -130,7 +130,9 @@ async def test_a_body_that_is_too_large_is_answered_and_the_server_goes_on(web: 
         for _ in range(3):
             async with await trio.open_tcp_stream("127.0.0.1", port) as raw:
                 await raw.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n" + b"x" * 1_500_000)
-                assert (await read_head(raw)).startswith(b"HTTP/1.1 413 ")
+                head = await read_head(raw)
+                assert head.startswith(b"HTTP/1.1 413 ")
+                assert b"connection: close" in head.lower(), "or the client sends its next request into this connection"
 
 
 async def read_head(raw: trio.SocketStream) -> bytes:
