@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from e2e.conftest import docker_answers, import_image
+from e2e.busybox import docker_answers, import_image
 from e2e.harness import Cloud, Edge, Program, eventually, remove_containers
 from e2e.manifests import IMAGE, Object, pod
 

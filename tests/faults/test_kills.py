@@ -11,7 +11,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from e2e.conftest import docker_answers, import_image, require, static_busybox
+from e2e.busybox import docker_answers, import_image, static_busybox
+from e2e.conftest import require
 from faults.history import World, converge, world
 
 MIB = 1024 * 1024

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 import pytest
-from e2e.conftest import docker_answers, import_image, require, static_busybox
+from e2e.busybox import docker_answers, import_image, static_busybox
+from e2e.conftest import require
 from e2e.harness import Cloud, Edge, eventually
 from e2e.manifests import Object, config_map, pod
 from faults import observer

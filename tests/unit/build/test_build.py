@@ -106,3 +106,10 @@ def test_ci_never_goes_without_kubernetes_nor_anybody_over_a_failed_build(
     programs(build, code, monkeypatch)
     with pytest.raises(build.BuildError, match="no Kubernetes to test with"):
         build.build_kubernetes(Path(sys.executable))
+
+
+def test_the_benchmark_starts_by_itself() -> None:
+    """It borrows from the tests, but runs without pytest and what that arranges."""
+    done = subprocess.run([sys.executable, str(ROOT / "bench" / "pods.py"), "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--runtime" in done.stdout
