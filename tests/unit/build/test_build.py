@@ -110,6 +110,8 @@ def test_ci_never_goes_without_kubernetes_nor_anybody_over_a_failed_build(
 
 def test_the_benchmark_starts_by_itself() -> None:
     """It borrows from the tests, but runs without pytest and what that arranges."""
-    done = subprocess.run([sys.executable, str(ROOT / "bench" / "pods.py"), "--help"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "bench" / "pods.py"), "--help"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "--runtime" in done.stdout
