@@ -189,10 +189,10 @@ async def test_what_a_node_has_is_recorded_and_forgotten(edge: ScriptedEdge, clo
 
     def records() -> dict[str, str]:
         found = cluster.request("GET", path)["items"]
-        return {one["spec"]["objectKind"]: one.get("status", {}).get("objectResourceVersion", "") for one in found}
+        return {one["spec"]["objectName"]: one.get("status", {}).get("objectResourceVersion", "") for one in found}
 
-    await become(lambda: set(records()) >= {"Pod", "ConfigMap"} and "0" not in records().values() and all(records().values()))
-    assert records()["ConfigMap"] == edge.stored["default/configmap/page"]["metadata"]["resourceVersion"]
+    await become(lambda: set(records()) >= {"web", "page"} and "0" not in records().values() and all(records().values()))
+    assert records()["page"] == edge.stored["default/configmap/page"]["metadata"]["resourceVersion"]
     await cloud.client.delete(PODS, "web", namespace="default", grace_seconds=0, uid=pod["metadata"]["uid"])
     await edge.until(lambda: not {"default/pod/web", "default/configmap/page"} & set(edge.stored))
     await become(lambda: not records())
