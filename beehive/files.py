@@ -1,10 +1,12 @@
-"""Files that must never be seen half written, or by others (rule R7)."""
+"""Files that must never be seen half written, or by others (rule R7), and folders that one process at a time may use."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -31,3 +33,31 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+class Held(Exception):
+    """Another process has the lock. ``holder`` is its pid as text, "" when unknown."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"held by process {holder or 'unknown'}")
+        self.holder = holder
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock file ``path`` while the block runs; the kernel lets go of it when the process dies.
+
+    Raises Held, or OSError when the file cannot be made.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
+            raise Held(holder if holder.isdigit() else "") from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from beehive.files import Held, locked
 from beehive.supervise import Fatal
 
 
@@ -18,26 +17,21 @@ def only_one(database: Path) -> Iterator[None]:
     Raises Fatal when another process holds it, or the file cannot be made.
     """
     path = database.with_name(database.name + ".lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Fatal(f"cannot create {path}: {error.strerror}; set database.dataSource to a place that can be written") from error
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.read(handle, 32).decode(errors="replace").strip()
-            by = f" (process {holder})" if holder.isdigit() else ""
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(path))
+        except OSError as error:
+            raise Fatal(
+                f"cannot create {path}: {error.strerror}; set database.dataSource to a place that can be written"
+            ) from error
+        except Held as error:
+            by = f" (process {error.holder})" if error.holder else ""
             raise Fatal(
                 f"the database {database} is in use by another edgecore{by}; "
                 "stop that one, or give this one its own database.dataSource"
             ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield
-    finally:
-        os.close(handle)
 
 
 def no_kubelet(environ: Mapping[str, str], proc: Path = Path("/proc")) -> None:

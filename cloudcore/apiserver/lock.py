@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from beehive.files import Held, locked
 from beehive.supervise import Fatal
 
 
@@ -18,18 +17,12 @@ def exclusive(folder: Path) -> Iterator[None]:
     Raises Fatal when another process holds it, OSError when it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            held.enter_context(locked(folder / "lock"))
+        except Held as error:
             raise Fatal(
-                f"the data of the embedded Kubernetes API in {folder} are in use by another process (pid {holder}): "
-                "stop that one, or give this one another dataDir"
+                f"the data of the embedded Kubernetes API in {folder} are in use by another process "
+                f"(pid {error.holder or 'unknown'}): stop that one, or give this one another dataDir"
             ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield
-    finally:
-        os.close(handle)

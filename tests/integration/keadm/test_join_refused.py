@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,14 +52,12 @@ def join(cloud: Any, keadm: Keadm, tmp_path: Path) -> Callable[..., Any]:
 
     def run(*words: str, token: str, address: str = "") -> Any:
         prefix = tmp_path / "node"
-        started = time.monotonic()
         said = keadm(
             *("join", "-e", address or f"127.0.0.1:{cloud.hub_port}", "-t", token, "-i", "refused", "--prefix", str(prefix)),
             *(words if "--certport" in words else ("--certport", str(cloud.certificate_port), *words)),
         )
         assert said.code == 1, said.err
         assert "Traceback" not in said.err
-        assert time.monotonic() - started < 20, "a person waits for this"
         assert not prefix.exists() or not any(prefix.rglob("*")), "a failed join leaves nothing behind"
         return said
 
