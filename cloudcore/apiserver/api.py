@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from cloudcore.apiserver import metadata
 from cloudcore.apiserver.history import Entry
 from cloudcore.apiserver.kinds import Kind
@@ -36,10 +38,12 @@ class Api:
         Raises ApiError: it exists, its namespace does not, or it is invalid.
         """
         resource = kind.resource
+        if (refusal := kind.creation_problem()) is not None:
+            raise refusal
         if obj.get("metadata", {}).get("resourceVersion"):
             raise status.bad_request("resourceVersion should not be set on objects to be created")
         metadata.prepare_new(obj, namespace)
-        obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
+        obj["apiVersion"], obj["kind"] = kind.stored_version, resource.kind
         kind.defaults(obj)
         kind.prepare_create(obj)
         if kind.counts_generations:
@@ -89,7 +93,10 @@ class Api:
                 raise status.not_found(kind.resource, name)
             stored = self.store.peek(kind.key, namespace, name)
             assert stored is not None  # noqa: S101 - the store has just given it to us
-            return self._next(kind, change(present), stored.obj, subresource)
+            shown = kind.shown(stored)
+            if shown is not stored:
+                present = msgspec.json.decode(shown.raw)
+            return self._next(kind, change(present), shown.obj, subresource)
 
         result = await self.store.mutate(kind.key, namespace, name, step, dry_run=dry_run)
         return _outcome(result)
@@ -103,19 +110,19 @@ class Api:
         if version and version != old["metadata"]["resourceVersion"]:
             raise status.conflict(resource, name)
         metadata.carry_over(new, old)
-        new["apiVersion"], new["kind"] = resource.api_version, resource.kind
+        new["apiVersion"], new["kind"] = kind.stored_version, resource.kind
         if subresource == "status":
             kind.prepare_status(new, old)
-            faults = metadata.problems(new, _any_name)
+            faults = [*metadata.problems(new, _any_name), *kind.status_problems(new, old)]
         elif subresource:
             faults = []  # our own change, not a client's object
         else:
             kind.defaults(new)
             kind.prepare_update(new, old)
-            faults = [*metadata.problems(new, _any_name), *kind.problems(new), *kind.update_problems(new, old)]
+            faults = [*metadata.problems(new, _any_name), *kind.changed_problems(new, old)]
         if faults:
             raise status.invalid(resource, name, faults)
-        if kind.counts_generations and new.get("spec") != old.get("spec"):
+        if kind.counts_generations and kind.next_generation(new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         return None if _finished(new) else new
 
@@ -145,6 +152,8 @@ class Api:
                 raise status.uid_conflict(kind.resource, name, uid, found["uid"])
             if resource_version and resource_version != found["resourceVersion"]:
                 raise status.version_conflict(kind.resource, name, resource_version, found["resourceVersion"])
+            if not found.get("deletionTimestamp"):
+                kind.prepare_delete(present)
             return _begin_deletion(kind, present, kind.grace(present, grace_seconds))
 
         return await self.store.mutate(kind.key, namespace, name, end, dry_run=dry_run)

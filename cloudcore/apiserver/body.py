@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -44,11 +45,17 @@ def shaped(shape: str, value: Any, *, api_version: str = "") -> tuple[Object, li
 
     Raises ApiError (400).
     """
+    return _conform(shape, lambda found: schema.conform(shape, found), value, api_version)
+
+
+def _conform(
+    shape: str, conform: Callable[[Object], tuple[Object, list[str]]], value: Any, api_version: str
+) -> tuple[Object, list[str]]:
     where = f' in version "{api_version}"' if api_version else ""
     if not isinstance(value, dict):
         raise status.bad_request(f"the object provided is not a {shape}: expected a JSON object")
     try:
-        return schema.conform(shape, value)
+        return conform(value)
     except schema.WrongType as error:
         raise status.bad_request(f"{shape}{where} cannot be handled as a {shape}: {error}") from error
 
@@ -59,7 +66,7 @@ def clean(kind: Kind, value: Any, validation: str) -> tuple[Object, tuple[str, .
     Raises ApiError (400): another kind, wrong types, or, when strict, unknown fields.
     """
     resource = kind.resource
-    obj, unknown = shaped(resource.kind, value, api_version=resource.api_version)
+    obj, unknown = _conform(resource.kind, kind.conform, value, resource.api_version)
     for key, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
         if obj.get(key, wanted) != wanted:
             raise status.bad_request(

@@ -45,10 +45,17 @@ def group(name: str, versions: list[str]) -> Object:
 
 def groups(registry: Registry) -> Object:
     """``GET /apis``."""
-    found = [group(name, [version]) for name, version in registry.group_versions if name]
+    found = [group(name, versions) for name, versions in _by_group(registry) if name]
     for entry in found:
         del entry["kind"], entry["apiVersion"]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
+
+
+def _by_group(registry: Registry) -> list[tuple[str, list[str]]]:
+    found: dict[str, list[str]] = {}
+    for name, version_name in registry.group_versions:
+        found.setdefault(name, []).append(version_name)
+    return list(found.items())
 
 
 def resource_list(registry: Registry, group_name: str, version_name: str) -> Object | None:
@@ -99,14 +106,21 @@ def _legacy(kind: Kind) -> list[Object]:
 def aggregated(registry: Registry, *, core: bool) -> Object:
     """``APIGroupDiscoveryList`` (v2), for /api (the core group) or /apis (all others)."""
     items = []
-    for group_name, version_name in registry.group_versions:
+    for group_name, version_names in _by_group(registry):
         if bool(group_name) is core:
             continue
-        kinds = [kind for kind in registry if (kind.resource.group, kind.resource.version) == (group_name, version_name)]
-        versions = [{"version": version_name, "freshness": "Current", "resources": [_modern(kind) for kind in kinds]}]
+        versions = [
+            {"version": version_name, "freshness": "Current", "resources": _served_in(registry, group_name, version_name)}
+            for version_name in version_names
+        ]
         metadata = {"name": group_name, "creationTimestamp": None} if group_name else {"creationTimestamp": None}
         items.append({"metadata": metadata, "versions": versions})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
+
+
+def _served_in(registry: Registry, group_name: str, version_name: str) -> list[Object]:
+    place = (group_name, version_name)
+    return [_modern(kind) for kind in registry if (kind.resource.group, kind.resource.version) == place]
 
 
 def _modern(kind: Kind) -> Object:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
-from cloudcore.apiserver import names
+from cloudcore.apiserver import names, schema
+from cloudcore.apiserver.history import Entry
+from cloudcore.apiserver.table_parts import Column
 from kube import field_errors
 from kube.field_errors import FieldError
 from kube.objects import Object
 from kube.resources import Resource
+from kube.status import ApiError
+
+Printer: TypeAlias = tuple[tuple[Column, ...], Callable[[Object, float], list[Any]]]
+"""Columns of a table, and the cells of one object at a time (seconds since the epoch)."""
 
 
 class Kind:
     """A kind without habits of its own. Objects given to the methods have passed their shape."""
 
-    has_status: ClassVar[bool] = False
-    counts_generations: ClassVar[bool] = False
-    strategic: ClassVar[bool] = True
+    has_status: bool = False
+    counts_generations: bool = False
+    strategic: bool = True
     """Whether strategic merge patches are understood; for custom resources they are not."""
-    returns_deleted: ClassVar[bool] = False
+    returns_deleted: bool = False
     """Whether a deletion answers the object instead of a Status."""
-    fields: ClassVar[frozenset[str]] = frozenset()
+    fields: frozenset[str] = frozenset()
     """What field selectors may look at beside metadata.name and metadata.namespace."""
 
     def __init__(self, resource: Resource) -> None:
@@ -30,6 +37,36 @@ class Kind:
     def key(self) -> str:
         """The name in the store."""
         return self.resource.qualified
+
+    @property
+    def stored_version(self) -> str:
+        """The ``apiVersion`` under which objects are stored. Kinds that differ in nothing else share a key."""
+        return self.resource.api_version
+
+    @property
+    def described(self) -> Object | None:
+        """The OpenAPI v3 schema of the whole object; None: made from its shape."""
+        return None
+
+    @property
+    def printer(self) -> Printer | None:
+        """How tables show it; None: as tables.py says."""
+        return None
+
+    def conform(self, value: Object) -> tuple[Object, list[str]]:
+        """A clean object from outside JSON, and the paths of unknown fields that were left out.
+
+        Raises schema.WrongType.
+        """
+        return schema.conform(self.resource.kind, value)
+
+    def shown(self, entry: Entry) -> Entry:
+        """A stored state as this version of the kind shows it."""
+        return entry
+
+    def creation_problem(self) -> ApiError | None:
+        """Why no object of this kind can be made at present."""
+        return None
 
     def name_problem(self, name: str) -> str | None:
         return names.subdomain_problem(name)
@@ -60,6 +97,18 @@ class Kind:
         """What is wrong with the step from ``old`` to ``new``."""
         return []
 
+    def changed_problems(self, new: Object, old: Object) -> list[FieldError]:
+        """What is wrong with an updated object and with the step to it."""
+        return [*self.problems(new), *self.update_problems(new, old)]
+
+    def status_problems(self, new: Object, old: Object) -> list[FieldError]:
+        """What is wrong with an update of the status."""
+        return []
+
+    def next_generation(self, new: Object, old: Object) -> bool:
+        """Whether the step counts as a change of what is wanted."""
+        return bool(new.get("spec") != old.get("spec"))
+
     def grace(self, obj: Object, wanted: int | None) -> int:
         """Seconds between the request to delete and the end; 0: at once."""
         return 0
@@ -67,6 +116,9 @@ class Kind:
     def deletion_problem(self, name: str) -> str:
         """Why an object of this name is never deleted; "" when it may be."""
         return ""
+
+    def prepare_delete(self, obj: Object) -> None:
+        """Changes, in place, what the first request to delete changes, such as a finalizer that it adds."""
 
     def begin_deletion(self, obj: Object) -> None:
         """Changes, in place, what a started deletion changes beside the metadata."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from cloudcore.apiserver import controller
 from cloudcore.apiserver.api import Api
+from cloudcore.apiserver.kinds import Kind
 from kube.objects import Object, is_deleting, name, namespace
 from kube.resources import EVENTS, LEASES, NAMESPACES, SERVICE_ACCOUNTS
 from kube.status import ApiError
@@ -19,12 +20,16 @@ _EVERY: Final = 30.0
 class Namespaces:
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._contents = [kind for kind in api.registry if kind.resource.namespaced]
 
     async def run(self) -> None:
         """Looks again whenever a namespace, or something that may keep one from going, has changed."""
-        keys = (NAMESPACES.qualified, *(kind.key for kind in self._contents if kind.resource not in (EVENTS, LEASES)))
-        await controller.run(self._api.store, keys, self.reconcile, every=_EVERY)
+        await controller.run(self._api.store, self._watched, self.reconcile, every=_EVERY)
+
+    def _watched(self) -> tuple[str, ...]:
+        return (NAMESPACES.qualified, *(kind.key for kind in self._contents() if kind.resource not in (EVENTS, LEASES)))
+
+    def _contents(self) -> list[Kind]:
+        return [kind for kind in self._api.registry.stored() if kind.resource.namespaced]
 
     async def reconcile(self) -> None:
         for entry in self._api.store.entries(NAMESPACES.qualified):
@@ -43,7 +48,7 @@ class Namespaces:
 
     async def _empty(self, where: str) -> None:
         left = 0
-        for kind in self._contents:
+        for kind in self._contents():
             for entry in self._api.store.entries(kind.key, where):
                 if not is_deleting(entry.obj):
                     await self._api.delete(kind, namespace(entry.obj), name(entry.obj))

@@ -79,9 +79,18 @@ def _identity(kind: Kind) -> Object:
 def _schemas(kinds: list[Kind]) -> Object:
     found: Object = {}
     for kind in kinds:
+        if (described := kind.described) is not None:
+            found[_defined_name(kind)] = {**described, "x-kubernetes-group-version-kind": [_identity(kind)]}
+            continue
         _add(kind.resource.kind, found)
         found[kind.resource.kind]["x-kubernetes-group-version-kind"] = [_identity(kind)]
     return found
+
+
+def _defined_name(kind: Kind) -> str:
+    """Kubernetes writes the group backwards: com.example.v1.Widget."""
+    group = ".".join(reversed(kind.resource.group.split(".")))
+    return f"{group}.{kind.resource.version}.{kind.resource.kind}"
 
 
 def _add(name: str, found: Object) -> None:

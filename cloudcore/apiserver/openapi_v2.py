@@ -6,7 +6,7 @@ Field numbers: gnostic's openapiv2/OpenAPIv2.proto.
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 from cloudcore.apiserver import schema
@@ -50,11 +50,17 @@ def _type(name: str) -> bytes:
     return _field(22, _field(1, name)) if name else b""
 
 
-@cache
 def document(registry: Registry) -> bytes:
     """Swagger 2.0 with the definitions of every kind."""
+    return _document(registry, registry.generation)
+
+
+@lru_cache(2)
+def _document(registry: Registry, _generation: int) -> bytes:
     definitions: dict[str, bytes] = {}
     for kind in registry:
+        if kind.described is not None:
+            continue
         _add(kind.resource.kind, strategy_for(kind.resource.api_version, kind.resource.kind) or PLAIN, definitions, kind)
     named = b"".join(_field(1, _field(1, name) + _field(2, value)) for name, value in definitions.items())
     info = _field(1, "Kubernetes") + _field(2, "v1.32.0")

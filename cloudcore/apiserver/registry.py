@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeAlias
 
 from cloudcore.apiserver.data_kinds import ConfigMapKind, SecretKind
 from cloudcore.apiserver.kinds import CustomKind, EventKind, Kind, LeaseKind, NamespaceKind
@@ -25,26 +26,72 @@ _BEHAVIOUR: Final[dict[str, type[Kind]]] = {
 }
 
 
+_Place: TypeAlias = tuple[str, str, str]
+_RELEASED: Final = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
+
+
+def version_order(version: str) -> tuple[int, int, int, str]:
+    """Sorts versions as Kubernetes prefers them: v2, v1, v2beta1, v1beta2, v1alpha1, then all else by name.
+
+    Kubernetes 1.32: apimachinery/pkg/version/helpers.go.
+    """
+    found = _RELEASED.fullmatch(version)
+    if found is None:
+        return (3, 0, 0, version)
+    stage = {None: 0, "beta": 1, "alpha": 2}[found[2]]
+    return (stage, -int(found[1]), -int(found[3] or 0), "")
+
+
 class Registry:
-    """The kinds by their place in the API."""
+    """The kinds by their place in the API: those that are built in, and those that definitions add and take away."""
 
     def __init__(self) -> None:
-        self._kinds = {
-            (resource.group, resource.version, resource.plural): _BEHAVIOUR.get(resource.qualified, Kind)(resource)
-            for resource in resources.ALL
-        }
+        self._built_in = {_place(kind): kind for kind in _built_in()}
+        self._added: dict[str, dict[_Place, Kind]] = {}
+        self.generation = 0
+        """Grows with every change, so that what is made of the kinds may be kept until then."""
 
     def __iter__(self) -> Iterator[Kind]:
-        return iter(self._kinds.values())
+        """Every version of every kind."""
+        yield from list(self._built_in.values())
+        for kinds in list(self._added.values()):
+            yield from kinds.values()
+
+    def stored(self) -> list[Kind]:
+        """Each kind of stored object once."""
+        return list({kind.key: kind for kind in self}.values())
+
+    def install(self, key: str, kinds: Iterable[Kind]) -> None:
+        """Serves the versions of one defined kind, ``key`` in the store, instead of those that were served until now."""
+        self._added[key] = {_place(kind): kind for kind in kinds}
+        self.generation += 1
+
+    def remove(self, key: str) -> None:
+        """Serves a defined kind no longer."""
+        if self._added.pop(key, None) is not None:
+            self.generation += 1
 
     def find(self, group: str, version: str, plural: str) -> Kind | None:
-        return self._kinds.get((group, version, plural))
+        place = (group, version, plural)
+        if (kind := self._built_in.get(place)) is not None:
+            return kind
+        return self._added.get(f"{plural}.{group}", {}).get(place)
 
     def of(self, resource: Resource) -> Kind:
-        """The kind of a resource that is served for certain."""
-        return self._kinds[(resource.group, resource.version, resource.plural)]
+        """The kind of a built-in resource."""
+        return self._built_in[(resource.group, resource.version, resource.plural)]
 
     @property
     def group_versions(self) -> list[tuple[str, str]]:
-        """(group, version), the core group first."""
-        return sorted({(group, version) for group, version, _ in self._kinds})
+        """(group, version), the core group first; the versions of one group stand together, the preferred one first."""
+        found = {(kind.resource.group, kind.resource.version) for kind in self}
+        return sorted(found, key=lambda place: (place[0], version_order(place[1])))
+
+
+def _built_in() -> Iterator[Kind]:
+    for resource in resources.ALL:
+        yield _BEHAVIOUR.get(resource.qualified, Kind)(resource)
+
+
+def _place(kind: Kind) -> _Place:
+    return kind.resource.group, kind.resource.version, kind.resource.plural

@@ -87,7 +87,7 @@ class Resources:
     def _one(self, kind: Kind, request: Request, code: int, entry: Entry, warnings: tuple[str, ...] = ()) -> Response:
         form = request.form
         if form == "object":
-            return Response(code, entry.raw, warnings=warnings)
+            return Response(code, kind.shown(entry).raw, warnings=warnings)
         return json_response(code, _rendered(kind, form, entry, request), warnings=warnings)
 
     def _matcher(self, kind: Kind, request: Request, target: Target) -> Callable[[Entry], bool]:
@@ -109,18 +109,18 @@ class Resources:
         limit, revision, start = request.integer("limit") or 0, self._api.store.revision, ("", "")
         if token := request.query.get("continue"):
             revision, start = _read_continue(token)
-        found = [
-            entry for entry in self._api.store.entries(kind.key, target.namespace) if _place(entry) > start and matches(entry)
-        ]
+        entries = self._api.store.entries(kind.key, target.namespace)
+        found = [entry for entry in entries if _place(entry) > start and matches(entry)]
         metadata: dict[str, Any] = {"resourceVersion": str(revision)}
         if 0 < limit < len(found):
             metadata["remainingItemCount"] = len(found) - limit
             found = found[:limit]
             metadata["continue"] = _write_continue(revision, _place(found[-1]))
+        found = [kind.shown(entry) for entry in found]
         if form == "table":
             include = request.query.get("includeObject", "Metadata")
             objects = (entry.obj for entry in found)
-            return json_response(200, tables.table(kind.key, objects, include=include, list_metadata=metadata))
+            return json_response(200, tables.table(kind, objects, include=include, list_metadata=metadata))
         if form == "partial":
             items: list[Any] = [tables.partial(entry.obj) for entry in found]
             head = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
@@ -208,7 +208,7 @@ class Resources:
             async with room:
                 with suppress(status.NotFound, status.Conflict):
                     await self._api.delete(kind, namespace, name, **{**options, "uid": entry.obj["metadata"]["uid"]})
-                    gone.append(msgspec.Raw(entry.raw))
+                    gone.append(msgspec.Raw(kind.shown(entry).raw))
 
         async with trio.open_nursery() as nursery:
             for entry in found:
@@ -218,13 +218,14 @@ class Resources:
 
 
 def _rendered(kind: Kind, form: Form, entry: Entry, request: Request, *, columns: bool = True) -> Any:
+    entry = kind.shown(entry)
     if form == "object":
         return msgspec.Raw(entry.raw)
     if form == "partial":
         return tables.partial(entry.obj)
     include = request.query.get("includeObject", "Metadata")
     metadata = {"resourceVersion": str(entry.revision)}
-    return tables.table(kind.key, [entry.obj], include=include, columns=columns, list_metadata=metadata)
+    return tables.table(kind, [entry.obj], include=include, columns=columns, list_metadata=metadata)
 
 
 def _check_place(obj: Object, target: Target) -> None:

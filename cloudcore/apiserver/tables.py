@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Final
 
+from cloudcore.apiserver.kinds import Kind, Printer
 from cloudcore.apiserver.pod_table import POD_COLUMNS, pod_cells
-from cloudcore.apiserver.table_parts import Column, age, column, duration
+from cloudcore.apiserver.table_parts import age, column, duration
 from kube.objects import Object, parse_timestamp
-
-Cells: TypeAlias = Callable[[Object, float], list[Any]]
 
 _NAME: Final = column("Name", "Name must be unique within a namespace.", format="name")
 _AGE: Final = column("Age", "Time since the object was created.")
@@ -137,7 +136,7 @@ _SYNC: Final = (
     column("Version", "The version that the node holds"),
     _AGE,
 )
-_PRINTERS: Final[dict[str, tuple[tuple[Column, ...], Cells]]] = {
+_PRINTERS: Final[dict[str, Printer]] = {
     "pods": (POD_COLUMNS, pod_cells),
     "nodes": (_NODE_COLUMNS, _node),
     "namespaces": ((_NAME, column("Status", "The phase of the namespace"), _AGE), _namespace),
@@ -152,10 +151,10 @@ _PRINTERS: Final[dict[str, tuple[tuple[Column, ...], Cells]]] = {
 
 
 def table(
-    key: str, objects: Iterable[Object], *, include: str = "Metadata", columns: bool = True, list_metadata: dict[str, Any]
+    kind: Kind, objects: Iterable[Object], *, include: str = "Metadata", columns: bool = True, list_metadata: dict[str, Any]
 ) -> Object:
     """The Table of some objects of one kind. ``include``: None, Metadata or Object, as in the query parameter."""
-    definitions, cells = _PRINTERS.get(key, ((_NAME, _AGE), _plain))
+    definitions, cells = kind.printer or _PRINTERS.get(kind.key, ((_NAME, _AGE), _plain))
     now = time.time()
     rows = []
     for obj in objects:
