@@ -15,7 +15,7 @@ import trio
 
 from beehive.supervise import Fatal, supervise
 from cloudcore import config as configuration
-from cloudcore import material
+from cloudcore import material, monitor
 from cloudcore.cloudhub import identity
 from cloudcore.cloudhub.certificate_server import CertificateServer
 from cloudcore.cloudhub.hub import CloudHub
@@ -24,12 +24,14 @@ from cloudcore.config import CloudCoreConfig, Listener
 from cloudcore.edgecontroller.downstream import Downstream
 from cloudcore.edgecontroller.request import World
 from cloudcore.edgecontroller.upstream import Upstream
+from cloudcore.monitor import Monitor
 from kube import kubeconfig
 from kube.client import Client
 from kube.kubeconfig import Connection, KubeconfigError
 from kube.status import ApiError
 from kube.throttle import Throttle
 from kube.transport import Limits as ClientLimits
+from kube.transport import Observer
 from viaduct import tls, websocket
 from viaduct.http_server import serve_http
 from viaduct.link import Limits
@@ -46,12 +48,13 @@ REACH: Final = 20.0
 
 @dataclass(frozen=True)
 class Running:
-    """What a started cloudcore listens on. https_port: 0 when it is switched off. kubeconfig: the file through which its
-    Kubernetes API is reached, if any."""
+    """What a started cloudcore listens on. https_port, monitor_port: 0 when it is switched off. kubeconfig: the file through
+    which its Kubernetes API is reached, if any."""
 
     websocket_port: int
     https_port: int
     kubeconfig: Path | None
+    monitor_port: int = 0
 
 
 async def serve(config: CloudCoreConfig, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED) -> None:
@@ -62,16 +65,18 @@ async def serve(config: CloudCoreConfig, *, task_status: trio.TaskStatus[Running
     hub = config.modules.cloud_hub
     for notice in configuration.notices(config):
         log.warning(notice)
+    watched = Monitor()
     async with AsyncExitStack() as doors, trio.open_nursery() as nursery:
+        monitoring = await monitor.start(doors, nursery, config.common_config.monitor_server, watched)
         edges = await _open(doors, hub.websocket, "edges (modules.cloudHub.websocket)")
         joins = await _open(doors, hub.https, "joining (modules.cloudHub.https)") if hub.https.enable else []
         if config.standalone.enable:
             await _start_embedded_api(nursery, config)
         connection = _connection(config)
-        async with _reached(connection, _throttle(config)) as client:
+        async with _reached(connection, _throttle(config), watched.api) as client:
             who = await _identify(config, client)
-            running = Running(port_of(edges), port_of(joins) if joins else 0, _kubeconfig_path(config))
-            await _Cloud(config, client, connection, who).run(edges, joins, running, task_status)
+            running = Running(port_of(edges), port_of(joins) if joins else 0, _kubeconfig_path(config), monitoring)
+            await _Cloud(config, client, connection, who, watched).run(edges, joins, running, task_status)
 
 
 async def _open(doors: AsyncExitStack, where: Listener, purpose: str) -> list[trio.SocketListener]:
@@ -85,7 +90,7 @@ async def _open(doors: AsyncExitStack, where: Listener, purpose: str) -> list[tr
 class _Cloud:
     """Everything that stands on a reachable Kubernetes API and a known identity."""
 
-    def __init__(self, config: CloudCoreConfig, client: Client, connection: Connection, who: Identity) -> None:
+    def __init__(self, config: CloudCoreConfig, client: Client, connection: Connection, who: Identity, watched: Monitor) -> None:
         self._config = config
         self._client = client
         self._who = who
@@ -96,6 +101,7 @@ class _Cloud:
         upstream = Upstream(world, apiserver_ca=(connection.ca or b"").decode())
         self._downstream = downstream
         self._hub = CloudHub(downstream, upstream, node_limit=settings.node_limit, keepalive=settings.keepalive_interval)
+        self._monitor, watched.edges = watched, self._hub
 
     def _node_gone(self, node: str) -> None:
         self._hub.disconnect(node, "its Node was deleted")
@@ -129,6 +135,7 @@ class _Cloud:
             )
             await nursery.start(serve_edges)
             joining = f"joining on port {running.https_port}" if joins else "no joining"
+            self._monitor.serving = True
             log.info("ready: edges on port %d, %s", running.websocket_port, joining)
             task_status.started(running)
 
@@ -180,9 +187,9 @@ def _throttle(config: CloudCoreConfig) -> Throttle | None:
 
 
 @asynccontextmanager
-async def _reached(connection: Connection, throttle: Throttle | None) -> AsyncIterator[Client]:
+async def _reached(connection: Connection, throttle: Throttle | None, observe: Observer) -> AsyncIterator[Client]:
     """A client whose API has answered. Raises Fatal when it does not."""
-    async with kube_client(connection, throttle) as client:
+    async with kube_client(connection, throttle, observe) as client:
         try:
             with trio.fail_after(REACH):
                 await client.request("GET", "/version")
@@ -193,7 +200,7 @@ async def _reached(connection: Connection, throttle: Throttle | None) -> AsyncIt
         yield client
 
 
-def kube_client(connection: Connection, throttle: Throttle | None = None) -> Client:
+def kube_client(connection: Connection, throttle: Throttle | None = None, observe: Observer | None = None) -> Client:
     """One pool of connections for all nodes: wide enough that those which wait for a slow answer do not starve the others.
 
     Raises Fatal.
@@ -206,6 +213,7 @@ def kube_client(connection: Connection, throttle: Throttle | None = None) -> Cli
         server_name=connection.server_name,
         limits=ClientLimits(connections=CONNECTIONS),
         throttle=throttle,
+        observe=observe,
     )
 
 

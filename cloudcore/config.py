@@ -26,6 +26,8 @@ class _Block(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class MonitorServer(_Block):
+    """bind_address: ``IP:port`` for probes and metrics; empty: none."""
+
     bind_address: str = "127.0.0.1:9091"
     enable_profiling: bool = False
 
@@ -284,6 +286,7 @@ def check(config: CloudCoreConfig, *, origin: str) -> None:
     for where, listener in (("websocket", hub.websocket), ("https", hub.https)):
         if listener.enable:
             _check_address(origin, f"modules.cloudHub.{where}", listener.address, listener.port)
+    _check_monitor(config.common_config.monitor_server.bind_address, origin)
     if config.standalone.enable:
         _check_address(origin, "standalone", config.standalone.address, config.standalone.port)
     numbers = {
@@ -313,6 +316,23 @@ def _check_names(config: CloudCoreConfig, origin: str) -> None:
             )
 
 
+def _check_monitor(bind: str, origin: str) -> None:
+    try:
+        if bind:
+            host_and_port(bind)
+    except ValueError as error:
+        raise SettingsError(f"{origin}: `commonConfig.monitorServer.bindAddress`: {error}") from error
+
+
+def host_and_port(bind: str) -> tuple[str, int]:
+    """Of ``IP:port`` or ``[IP]:port``. Raises ValueError."""
+    host, colon, port = bind.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not _is_ip(host) or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{bind!r} is not IP:port, such as 127.0.0.1:9091 or 0.0.0.0:9091")
+    return host, int(port)
+
+
 def _check_address(origin: str, key: str, address: str, port: int) -> None:
     if not _is_ip(address):
         raise SettingsError(f"{origin}: `{key}.address`: {address!r} is not an IP address to listen on")
@@ -332,7 +352,8 @@ _LATER: Final = ("cloudHub.quic", "taskManager", "dynamicController", "cloudStre
 """Modules that are off by default and not built yet."""
 
 _WITHOUT_EFFECT: Final = (
-    "commonConfig",
+    "commonConfig.tunnelPort",
+    "commonConfig.monitorServer.enableProfiling",
     "kubeAPIConfig.contentType",
     "modules.cloudHub.unixsocket",
     "modules.cloudHub.authorization",

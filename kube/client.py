@@ -17,7 +17,7 @@ from kube.objects import Object
 from kube.resources import Resource
 from kube.status import BadAnswer, Gone
 from kube.throttle import Throttle
-from kube.transport import Call, Limits, Transport
+from kube.transport import Call, Limits, Observer, Transport
 from kube.watch import LineSplitter, WatchEvent
 from kube.watchstream import WatchStream
 
@@ -64,7 +64,7 @@ class Client:
 
     server: ``https://host:6443``. tls: built by viaduct.tls; None only for ``http://``. token: a bearer token, or what
     returns the token of the moment. timeout: seconds that one request may take in all, except a watch. throttle: how many of
-    them may leave; the wait for a turn comes before the timeout.
+    them may leave; the wait for a turn comes before the timeout. observe: is told how each request ended.
 
     Every call raises ApiError (NotFound, Conflict, ...) for what the server refuses, and ApiUnreachable when there is no
     usable answer.
@@ -81,6 +81,7 @@ class Client:
         server_name: str = "",
         limits: Limits = Limits(),  # noqa: B008 - immutable
         throttle: Throttle | None = None,
+        observe: Observer | None = None,
     ) -> None:
         self._transport = Transport(
             server,
@@ -91,6 +92,7 @@ class Client:
             server_name=server_name,
             limits=limits,
             throttle=throttle,
+            observe=observe,
         )
         self._limits = limits
 

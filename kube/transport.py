@@ -45,6 +45,10 @@ _KEEPALIVE: Final = [
 """A quiet watch whose peer has vanished is noticed after 35 s, without anything being sent by either program."""
 
 
+Observer = Callable[[str, int, float], None]
+"""observer(method, code, seconds): one request is over. code: of HTTP, 0 when there was no answer."""
+
+
 @dataclass(frozen=True)
 class Call:
     """One request. content: the body, already encoded."""
@@ -54,6 +58,13 @@ class Call:
     query: Mapping[str, str]
     content: bytes | None = None
     content_type: str = ""
+
+
+@dataclass
+class _Ending:
+    """How a request ends; code: 0 until there is an answer."""
+
+    code: int = 0
 
 
 class Transport:
@@ -70,6 +81,7 @@ class Transport:
         server_name: str,
         limits: Limits,
         throttle: Throttle | None = None,
+        observe: Observer | None = None,
     ) -> None:
         if not server.startswith(("https://", "http://")):
             raise ValueError(f"server {server!r}: a URL like https://host:6443 is expected")
@@ -83,6 +95,7 @@ class Transport:
         self._extensions = {"sni_hostname": server_name} if server_name else {}
         self._limits = limits
         self._throttle = throttle
+        self._observe = observe
         self._http: httpx2.AsyncClient | None = None
 
     async def open(self) -> None:
@@ -109,21 +122,22 @@ class Transport:
         import httpx2
 
         await self._turn(call)
-        with self._failures(self._name(call)), trio.fail_after(self._timeout):
+        with self._observed(call) as ending, self._failures(self._name(call)), trio.fail_after(self._timeout):
             try:
-                return await self._exchange(call)
+                return await self._exchange(call, ending)
             except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
                 if call.method != "GET":
                     raise
-            return await self._exchange(call)
+            return await self._exchange(call, ending)
 
     async def _turn(self, call: Call) -> None:
         """Waiting for it is not the server's fault: it comes before the timeout. Callers with a deadline bring it along."""
         if self._throttle is not None:
             await self._throttle.take(urgent=is_heartbeat(call.path))
 
-    async def _exchange(self, call: Call) -> bytes:
+    async def _exchange(self, call: Call, ending: _Ending) -> bytes:
         async with self._answer(call) as response, _read(response) as chunks:
+            ending.code = response.status_code
             body = await _collect(chunks, self._limits.body if response.is_success else _ERROR_BODY, self._name(call))
             if not response.is_success:
                 raise _refusal(response, body, self._name(call))
@@ -136,8 +150,9 @@ class Transport:
         what = self._name(call)
         await self._turn(call)
         async with AsyncExitStack() as stack:
-            with self._failures(what), trio.fail_after(self._timeout):
+            with self._observed(call) as ending, self._failures(what), trio.fail_after(self._timeout):
                 response = await stack.enter_async_context(self._answer(call))
+                ending.code = response.status_code
                 chunks = await stack.enter_async_context(_read(response))
                 if not response.is_success:
                     raise _refusal(response, await _collect(chunks, _ERROR_BODY, what), what)
@@ -173,6 +188,23 @@ class Transport:
 
     def _name(self, call: Call) -> str:
         return f"{call.method} {self.server}{call.path}"
+
+    @contextmanager
+    def _observed(self, call: Call) -> Iterator[_Ending]:
+        """Tells the observer how it ended; a request that its caller gave up is not told of."""
+        began, ending = trio.current_time(), _Ending()
+        try:
+            yield ending
+        except trio.Cancelled:
+            raise
+        except BaseException:
+            self._tell(call, ending.code, began)
+            raise
+        self._tell(call, ending.code, began)
+
+    def _tell(self, call: Call, code: int, began: float) -> None:
+        if self._observe is not None:
+            self._observe(call.method, code, trio.current_time() - began)
 
     @contextmanager
     def _failures(self, what: str) -> Iterator[None]:

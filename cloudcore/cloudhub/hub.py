@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Final
 
 import trio
 
+from beehive.metrics import Family, counter, gauge
 from cloudcore.cloudhub.session import Downlink, Session, Uplink
+from cloudcore.cloudhub.traffic import Traffic
 from viaduct.link import Link
 
 log = logging.getLogger(__name__)
@@ -26,11 +29,22 @@ class CloudHub:
         self._limit = node_limit
         self._keepalive = keepalive
         self._sessions: dict[str, Session] = {}
+        self._traffic = Traffic()
 
     @property
     def connected(self) -> set[str]:
         """Names of the nodes that have a session."""
         return set(self._sessions)
+
+    def families(self) -> Iterator[Family]:
+        """For the metrics. The first name is KubeEdge's."""
+        sessions = self._sessions.values()
+        yield gauge("KubeEdge_CloudHub_connected_nodes", "Nodes that have a session.", len(sessions))
+        yield counter("cloudcore_cloudhub_connections_refused_total", "Connections not admitted.", self._traffic.refused)
+        yield counter("cloudcore_cloudhub_messages_sent_total", "Messages written to nodes.", self._traffic.sent)
+        yield counter("cloudcore_cloudhub_messages_received_total", "Messages read from nodes.", self._traffic.received)
+        pending = sum(session.pending for session in sessions)
+        yield gauge("cloudcore_cloudhub_objects_unacknowledged", "Objects that nodes have not confirmed yet.", pending)
 
     def disconnect(self, node: str, reason: str) -> None:
         """Ends the session of ``node`` if there is one."""
@@ -54,10 +68,11 @@ class CloudHub:
         """One connection from admission to its end."""
         peer = link.peer
         if (why := self.refusal(link)) is not None:
+            self._traffic.refused += 1
             log.warning("connection of node %r from %s refused: %s", peer.node, peer.address, why)
             await link.aclose(why)
             return
-        session = Session(link, self._uplink, keepalive=self._keepalive)
+        session = Session(link, self._uplink, keepalive=self._keepalive, traffic=self._traffic)
         previous = self._sessions.get(peer.node)
         self._sessions[peer.node] = session
         try:

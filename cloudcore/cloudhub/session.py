@@ -9,6 +9,7 @@ import trio
 
 from beehive.message import Message, Operation
 from cloudcore.cloudhub.lanes import Lanes
+from cloudcore.cloudhub.traffic import Traffic
 from cloudcore.cloudhub.window import Window, is_acknowledgement
 from viaduct.link import Link, LinkClosed, MessageTooBig
 
@@ -46,11 +47,12 @@ class Ended(Exception):
 class Session:
     """keepalive: seconds without a word of the node after which it counts as gone."""
 
-    def __init__(self, link: Link, uplink: Uplink, *, keepalive: float) -> None:
+    def __init__(self, link: Link, uplink: Uplink, *, keepalive: float, traffic: Traffic | None = None) -> None:
         self.node = link.peer.node
         self._link = link
         self._uplink = uplink
         self._keepalive = keepalive
+        self._traffic = traffic or Traffic()
         self._window: Window[Any] = Window()
         self._wake = trio.Event()
         self._heard = trio.current_time()
@@ -59,6 +61,11 @@ class Session:
         self._scope = trio.CancelScope()
         self._reason = "cloudcore stops"
         self.ended = trio.Event()
+
+    @property
+    def pending(self) -> int:
+        """Objects that the node has not acknowledged."""
+        return len(self._window)
 
     def put(self, key: str, message: Message, note: Any) -> None:
         """State for the node: delivered until acknowledged, newest per key."""
@@ -101,6 +108,7 @@ class Session:
     async def _read(self, nursery: trio.Nursery) -> None:
         while True:
             message = await self._link.receive()
+            self._traffic.received += 1
             self._heard = trio.current_time()
             self._sort(nursery, message)
 
@@ -141,6 +149,7 @@ class Session:
     async def _send(self, message: Message) -> None:
         try:
             await self._link.send(message)
+            self._traffic.sent += 1
         except MessageTooBig as error:
             log.error("node %s does not get it: %s; make the object smaller", self.node, error)
             self._window.acknowledge(message.id)

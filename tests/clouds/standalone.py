@@ -76,6 +76,7 @@ def config_for(folder: Path, *, websocket: int = 0, https: int = 0) -> CloudCore
     hub.advertise_address = ["127.0.0.1"]
     hub.websocket.address = hub.https.address = "127.0.0.1"
     hub.websocket.port, hub.https.port = websocket, https
+    config.common_config.monitor_server.bind_address = "127.0.0.1:0"
     nowhere = folder / "none"
     hub.tls_ca_file, hub.tls_ca_key_file = str(nowhere / "ca.crt"), str(nowhere / "ca.key")
     hub.tls_cert_file, hub.tls_private_key_file = str(nowhere / "server.crt"), str(nowhere / "server.key")

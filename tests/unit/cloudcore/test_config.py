@@ -87,7 +87,8 @@ def test_what_cannot_be_switched_off_says_so(text: str) -> None:
     ("text", "key"),
     [
         ("kubeAPIConfig: {contentType: application/json}", "kubeAPIConfig.contentType"),
-        ("commonConfig: {monitorServer: {bindAddress: '0.0.0.0:1'}}", "commonConfig"),
+        ("commonConfig: {tunnelPort: 10351}", "commonConfig.tunnelPort"),
+        ("commonConfig: {monitorServer: {enableProfiling: true}}", "commonConfig.monitorServer.enableProfiling"),
         ("modules: {cloudHub: {authorization: {enable: true}}}", "modules.cloudHub.authorization"),
         ("modules: {edgeController: {load: {createNodeWorkers: 5}}}", "modules.edgeController.load"),
         ("modules: {syncController: {enable: false}}", "modules.syncController"),
@@ -124,6 +125,14 @@ def test_master_counts_before_the_address_in_the_kubeconfig(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "why"),
     [
+        (
+            "commonConfig: {monitorServer: {bindAddress: '9091'}}",
+            "`commonConfig.monitorServer.bindAddress`: '9091' is not IP:port",
+        ),
+        (
+            "commonConfig: {monitorServer: {bindAddress: 'box:1'}}",
+            "`commonConfig.monitorServer.bindAddress`: 'box:1' is not IP:port",
+        ),
         ("kubeAPIConfig: {master: '10.0.0.1:6443'}", "`kubeAPIConfig.master`: '10.0.0.1:6443' is not a URL like https://"),
         ("modules: {cloudHub: {dnsNames: [bücher.example]}}", "`modules.cloudHub.dnsNames`: 'bücher.example' must be written in"),
     ],
