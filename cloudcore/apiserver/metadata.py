@@ -48,7 +48,9 @@ def problems(obj: Object, name_problem: Callable[[str], str | None]) -> list[Fie
     """What is wrong with the metadata of an object that has its final name."""
     metadata = obj["metadata"]
     found: list[FieldError] = []
-    name = metadata.get("name", "")
+    name, prefix = metadata.get("name", ""), metadata.get("generateName", "")
+    if prefix and (why := name_problem(_masked(prefix))) is not None:
+        found.append(field_errors.invalid("metadata.generateName", prefix, why))
     if not name:
         found.append(field_errors.required("metadata.name", "name or generateName is required"))
     elif (why := name_problem(name)) is not None:
@@ -62,6 +64,11 @@ def problems(obj: Object, name_problem: Callable[[str], str | None]) -> list[Fie
     if size > _ANNOTATIONS_LIMIT:
         found.append(field_errors.too_long("metadata.annotations", _ANNOTATIONS_LIMIT))
     return found + _owner_problems(metadata)
+
+
+def _masked(prefix: str) -> str:
+    """A prefix may end in a dash, for more will follow."""
+    return prefix[:-2] + "a" if len(prefix) > 1 and prefix.endswith("-") else prefix
 
 
 def _owner_problems(metadata: dict[str, Any]) -> list[FieldError]:
