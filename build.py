@@ -5,6 +5,7 @@
     python3 build.py test [--fast]     every test
     python3 build.py check             formatting, lint, types, import rules
     python3 build.py bench             how long pods take, and what the programs cost in memory
+    python3 build.py bench api         the embedded API beside kube-apiserver and etcd
     python3 build.py binary            not built yet
 
 A virtual environment of its own is made in .venv the first time, and again when setup.cfg changes.
@@ -29,6 +30,8 @@ LAYERS = ("unit", "integration", "e2e", "faults", "conformance")
 PLAIN = ("edge", "cloud")
 DEVELOPER = ("edge", "cloud", "dev")
 PROGRAMS = ROOT / "tests" / "kubernetes" / "programs.py"
+BENCHES = {"pods": ("pods.py", "runtime"), "api": ("api.py", "rounds")}
+"""The program of each benchmark and the option that it takes."""
 NOT_HERE = 3
 """Exit code of PROGRAMS on a machine without Go or etcd."""
 NEWEST_LOG = ROOT / ".cache" / "build.log"
@@ -64,8 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("paths", nargs="*", help="only these files or folders")
     test.set_defaults(run=run_test)
     words.add_parser("check", help="formatting, lint, types and import rules").set_defaults(run=run_check)
-    bench = words.add_parser("bench", help="how long pods take, and what the programs cost at idle")
-    bench.add_argument("--runtime", choices=("docker", "process"), help="default: docker if it answers")
+    bench = words.add_parser("bench", help="how long pods take, or how fast the embedded API is, and what it costs")
+    bench.add_argument("what", choices=tuple(BENCHES), nargs="?", default="pods", help="default: pods")
+    bench.add_argument("--runtime", choices=("docker", "process"), help="of the pods; default: docker if it answers")
+    bench.add_argument("--rounds", type=int, help="of the api: more of them are less a matter of luck")
     bench.set_defaults(run=run_bench)
     binary = words.add_parser("binary", help="not built yet")
     binary.set_defaults(run=run_later, word="binary")
@@ -107,8 +112,10 @@ def build_kubernetes(python: Path) -> None:
 
 
 def run_bench(words: argparse.Namespace) -> int:
-    command = [str(environment(DEVELOPER)), str(ROOT / "bench" / "pods.py")]
-    return _replace(command + (["--runtime", words.runtime] if words.runtime else []))
+    program, flag = BENCHES[words.what]
+    command = [str(environment(DEVELOPER)), str(ROOT / "bench" / program)]
+    value = getattr(words, flag)
+    return _replace(command + ([f"--{flag}", str(value)] if value else []))
 
 
 def run_check(_: argparse.Namespace) -> int:
