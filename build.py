@@ -95,7 +95,14 @@ def run_test(words: argparse.Namespace) -> int:
         build_kubernetes(python)
     if words.k:
         command += ["-k", words.k]
+    if not words.paths and not words.k:
+        command += ["-n", str(_workers()), "--dist", "loadgroup"]
     return _replace(command)
+
+
+def _workers() -> int:
+    """One more than there are processors: the long tests wait for other programs most of the time."""
+    return (os.cpu_count() or 1) + 1
 
 
 def build_kubernetes(python: Path) -> None:
