@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -27,7 +28,9 @@ from cloudcore.edgecontroller.upstream import Upstream
 from cloudcore.monitor import Monitor
 from kube import kubeconfig
 from kube.client import Client
+from kube.election import Election
 from kube.kubeconfig import Connection, KubeconfigError
+from kube.leader import Leader
 from kube.status import ApiError
 from kube.throttle import Throttle
 from kube.transport import Limits as ClientLimits
@@ -44,6 +47,8 @@ CONNECTIONS: Final = 256
 """To the Kubernetes API, at once."""
 REACH: Final = 20.0
 """Seconds in which the Kubernetes API must answer once at the start."""
+LEADER: Final = "cloudcore"
+"""Lease in namespace ``kubeedge`` of the cloudcore that leads."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class _Cloud:
         self._config = config
         self._client = client
         self._who = who
+        self._name = f"{socket.gethostname()}_{uuid.uuid4()}"
         settings = config.modules.cloud_hub
         address = local_address()
         downstream = Downstream(client, address=address, node_gone=self._node_gone)
@@ -119,10 +125,9 @@ class _Cloud:
         certificates = CertificateServer(
             client, who.authority, days=hub.edge_cert_signing_duration, joined=self._downstream.newcomer
         )
-        refresh = partial(identity.keep_token_fresh, client, who.authority, hub.token_refresh_duration)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._downstream.run)
-            nursery.start_soon(supervise, "token", refresh)
+            nursery.start_soon(self._lead)
             if joins:
                 await nursery.start(partial(serve_http, certificates, joins, tls=https))
             serve_edges = partial(
@@ -138,6 +143,18 @@ class _Cloud:
             self._monitor.serving = True
             log.info("ready: edges on port %d, %s", running.websocket_port, joining)
             task_status.started(running)
+
+    async def _lead(self) -> None:
+        """What one cloudcore does for all. The embedded API belongs to this process: nobody stands against it."""
+        if self._config.standalone.enable:
+            await self._duties()
+        else:
+            election = Election(identity.NAMESPACE, LEADER, self._name)
+            await supervise("election", partial(Leader(self._client, election).run, self._duties))
+
+    async def _duties(self) -> None:
+        hours = self._config.modules.cloud_hub.token_refresh_duration
+        await supervise("token", partial(identity.keep_token_fresh, self._client, self._who.authority, hours))
 
 
 async def _start_embedded_api(nursery: trio.Nursery, config: CloudCoreConfig) -> None:
@@ -242,7 +259,7 @@ def server_contexts(who: Identity) -> tuple[TlsContext, TlsContext]:
 
 
 async def _identify(config: CloudCoreConfig, client: Client) -> Identity:
-    """CA, server certificate and a fresh join token. Raises Fatal."""
+    """CA, server certificate and a good join token. Raises Fatal."""
     hub = config.modules.cloud_hub
     paths = [hub.tls_ca_file, hub.tls_ca_key_file, hub.tls_cert_file, hub.tls_private_key_file]
     files = identity.Files(*(Path(path) for path in paths))
@@ -250,7 +267,7 @@ async def _identify(config: CloudCoreConfig, client: Client) -> Identity:
     reachable = identity.Reachable(_addresses(config), _names(config), extra)
     try:
         who = await identity.establish(client, files, reachable)
-        await identity.refresh_token(client, who.authority, hub.token_refresh_duration)
+        await identity.ensure_token(client, who.authority, hub.token_refresh_duration)
     except (ApiError, trio.TooSlowError) as error:
         why = error if str(error) else "too slow"
         raise Fatal(f"CA and token could not be read from or written to namespace {identity.NAMESPACE}: {why}") from error

@@ -95,6 +95,11 @@ def verify(jwt: str, key_der: bytes, now: float | None = None) -> None:
 
     Raises TokenExpired or TokenError.
     """
+    seconds_left(jwt, key_der, now)
+
+
+def seconds_left(jwt: str, key_der: bytes, now: float | None = None) -> float:
+    """For how long a good token stays good. Raises TokenExpired or TokenError."""
     parts = jwt.split(".")
     if len(jwt) > _LONGEST or len(parts) != 3:
         raise _failure("token is malformed: token contains an invalid number of segments")
@@ -110,16 +115,17 @@ def verify(jwt: str, key_der: bytes, now: float | None = None) -> None:
     expected = hmac.new(key_der, f"{parts[0]}.{parts[1]}".encode("ascii"), digest).digest()
     if not hmac.compare_digest(expected, signature):
         raise _failure("token signature is invalid: signature is invalid")
-    _check_time(claims, time.time() if now is None else now)
+    return _check_time(claims, time.time() if now is None else now)
 
 
-def _check_time(claims: _Claims, now: float) -> None:
+def _check_time(claims: _Claims, now: float) -> float:
     if claims.exp is None:
         raise _failure("token has invalid claims: token is missing required claim: exp claim is required")
     if now >= claims.exp:
         raise TokenExpired("token validation failure, err: token has invalid claims: token is expired")
     if claims.nbf is not None and now < claims.nbf:
         raise _failure("token has invalid claims: token is not valid yet")
+    return claims.exp - now
 
 
 def _failure(detail: str) -> TokenError:

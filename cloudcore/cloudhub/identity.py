@@ -19,10 +19,11 @@ import trio
 
 from beehive.backoff import Backoff
 from beehive.supervise import Fatal
+from kube import objects
 from kube.client import Client
 from kube.objects import Object
 from kube.resources import NAMESPACES, SECRETS
-from kube.status import AlreadyExists, ApiError, NotFound
+from kube.status import AlreadyExists, ApiError, Conflict, NotFound
 from viaduct import token
 from viaduct.certificates import (
     Authority,
@@ -43,6 +44,8 @@ SERVER_SECRET: Final = "cloudcoresecret"  # noqa: S105
 TOKEN_SECRET: Final = "tokensecret"  # noqa: S105
 DEADLINE: Final = 15.0
 """Seconds for one call to the Kubernetes API."""
+MOST_NAMES: Final = 64
+"""Names, and addresses, in one server certificate."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,16 @@ class Reachable:
         wanted = {str(ipaddress.ip_address(ip)) for ip in self.ips} | {name for name in self.names if name}
         return wanted - set(info.ip_addresses) - set(info.dns_names)
 
-    def all_ips(self) -> list[str]:
-        return [*self.ips, *(name for name in self.extra if _is_ip(name))]
-
-    def all_names(self) -> list[str]:
-        return [*self.names, *(name for name in self.extra if not _is_ip(name))]
+    def together_with(self, kept: KeyPair | None) -> tuple[list[str], list[str]]:
+        """(names, addresses) of a certificate that also serves those whom the present one serves. Ours come first: of what
+        pods had that are long gone, the oldest is dropped in the end."""
+        old = describe(kept.certificate_der) if kept is not None else None
+        names = [*(name for name in self.names if name), *(name for name in self.extra if not _is_ip(name))]
+        ips = [str(ipaddress.ip_address(ip)) for ip in [*self.ips, *filter(_is_ip, self.extra)]]
+        if old is not None:
+            names += old.dns_names
+            ips += old.ip_addresses
+        return list(dict.fromkeys(names))[:MOST_NAMES], list(dict.fromkeys(ips))[:MOST_NAMES]
 
 
 @dataclass(frozen=True)
@@ -129,20 +137,26 @@ async def ensure_namespace(client: Client) -> None:
 
 
 async def _authority(client: Client, files: Files) -> Authority:
+    """One for all cloudcores of this API: whoever creates the Secret first decides, and nobody replaces it."""
     pair = _local_pair(files.ca, files.ca_key)
-    if pair is None:
-        found = await _read(client, CA_SECRET)
-        if found is None:
-            made = Authority.create()
-            data = {"cadata": made.certificate_der, "cakeydata": made.key_der}
-            # Two replicas may start together: the one that comes second takes what the first has made.
-            found = await _create(client, secret(CA_SECRET, data))
-            log.info("made a certificate authority, fingerprint %s, in Secret %s/%s", _short(made), NAMESPACE, CA_SECRET)
-        pair = secret_bytes(found, "cadata"), secret_bytes(found, "cakeydata")
-        return _load_authority(pair, f"Secret {NAMESPACE}/{CA_SECRET}")
-    authority = _load_authority(pair, f"{files.ca} and {files.ca_key}")
-    await _write(client, secret(CA_SECRET, {"cadata": authority.certificate_der, "cakeydata": authority.key_der}))
-    return authority
+    own = _load_authority(pair, f"{files.ca} and {files.ca_key}") if pair is not None else None
+    found = await _read(client, CA_SECRET)
+    if found is None:
+        made = own or Authority.create()
+        offered = secret(CA_SECRET, {"cadata": made.certificate_der, "cakeydata": made.key_der})
+        found = await _create(client, offered)
+        if found.get("data") == offered["data"]:
+            origin = "the local files" if own else "new"
+            log.info("certificate authority %s (%s) is in Secret %s/%s", _short(made), origin, NAMESPACE, CA_SECRET)
+    kept = secret_bytes(found, "cadata"), secret_bytes(found, "cakeydata")
+    shared = _load_authority(kept, f"Secret {NAMESPACE}/{CA_SECRET}")
+    if own is not None and own.fingerprint != shared.fingerprint:
+        raise Fatal(
+            f"Secret {NAMESPACE}/{CA_SECRET} holds another CA ({_short(shared)}...) than {files.ca} ({_short(own)}...): edges "
+            "that joined trust the one in the Secret. Take the files away to go on with it; to make the files the CA of all, "
+            f"stop every cloudcore and delete Secret {NAMESPACE}/{CA_SECRET}; the edges join again then"
+        )
+    return shared
 
 
 def _load_authority(pair: tuple[bytes, bytes], origin: str) -> Authority:
@@ -153,6 +167,7 @@ def _load_authority(pair: tuple[bytes, bytes], origin: str) -> Authority:
 
 
 async def _server(client: Client, files: Files, authority: Authority, reachable: Reachable) -> KeyPair:
+    """A local pair serves this cloudcore alone. The one in the Secret is for all: it gets the names of each of them."""
     pair = _local_pair(files.certificate, files.key)
     if pair is not None:
         found = KeyPair(*pair)
@@ -160,16 +175,24 @@ async def _server(client: Client, files: Files, authority: Authority, reachable:
             log.warning(
                 "%s is not signed by the CA that edges trust (%s...): they will refuse it", files.certificate, _short(authority)
             )
-    else:
+        await _create(client, _server_secret(found))
+        return found
+    while True:
         stored = await _read(client, SERVER_SECRET)
         kept = _stored_server(stored, authority) if stored is not None else None
-        if kept is not None and not (lacking := reachable.missing_in(kept)):
+        lacking = reachable.missing_in(kept) if kept is not None else set()
+        if kept is not None and not lacking:
             return kept
-        if kept is not None:
+        if lacking:
             log.warning("the server certificate does not name %s: a new one is issued", ", ".join(sorted(lacking)))
-        found = authority.issue_server(reachable.all_names(), reachable.all_ips())
-    await _write(client, secret(SERVER_SECRET, {"cloudcoredata": found.certificate_der, "cloudcorekeydata": found.key_der}))
-    return found
+        made = authority.issue_server(*reachable.together_with(kept))
+        if await _put(client, _server_secret(made), stored):
+            return made
+        # Another cloudcore was faster: its certificate may do, and must not lose its names.
+
+
+def _server_secret(pair: KeyPair) -> Object:
+    return secret(SERVER_SECRET, {"cloudcoredata": pair.certificate_der, "cloudcorekeydata": pair.key_der})
 
 
 def _stored_server(stored: Object, authority: Authority) -> KeyPair | None:
@@ -232,34 +255,55 @@ async def _create(client: Client, obj: Object) -> Object:
             return await client.get(SECRETS, obj["metadata"]["name"], namespace=NAMESPACE)
 
 
-async def _write(client: Client, obj: Object) -> None:
+async def _put(client: Client, obj: Object, seen: Object | None) -> bool:
+    """Creates, or replaces what was ``seen`` and nothing else. False: somebody else was faster."""
     with trio.fail_after(DEADLINE):
         try:
-            await client.create(SECRETS, obj, namespace=NAMESPACE)
-        except AlreadyExists:
-            name = obj["metadata"]["name"]
-            await client.patch(SECRETS, name, {"data": obj["data"]}, namespace=NAMESPACE, kind="merge")
+            if seen is None:
+                await client.create(SECRETS, obj, namespace=NAMESPACE)
+            else:
+                patch = {"metadata": {"resourceVersion": objects.resource_version(seen)}, "data": obj["data"]}
+                await client.patch(SECRETS, objects.name(obj), patch, namespace=NAMESPACE, kind="merge")
+        except (AlreadyExists, Conflict, NotFound):
+            return False
+    return True
 
 
-async def refresh_token(client: Client, authority: Authority, hours: float) -> str:
-    """Writes a new join token, valid for twice the refresh time; older ones stay valid until they expire."""
-    text = token.mint(authority.key_der, authority.fingerprint, 2 * hours * 3600)
-    await _write(client, secret(TOKEN_SECRET, {"tokendata": text.encode("ascii")}))
-    return text
+async def ensure_token(client: Client, authority: Authority, hours: float) -> float:
+    """Leaves a join token in its Secret that is good for more than half of its life of twice ``hours``, whoever made it. Older
+    ones stay good until they expire. Returns for how many seconds it is good. Raises ApiError, trio.TooSlowError."""
+    life = 2 * hours * 3600
+    while True:
+        stored = await _read(client, TOKEN_SECRET)
+        if life / 2 < (left := _seconds_left(stored, authority)) <= life:
+            return left
+        text = token.mint(authority.key_der, authority.fingerprint, life)
+        if await _put(client, secret(TOKEN_SECRET, {"tokendata": text.encode("ascii")}), stored):
+            return life
+
+
+def _seconds_left(stored: Object | None, authority: Authority) -> float:
+    """0 for a token that nobody can join with."""
+    try:
+        found = token.JoinToken.parse(secret_bytes(stored or {}, "tokendata").decode("ascii"))
+        if found.fingerprint != authority.fingerprint:
+            return 0.0
+        return token.seconds_left(found.jwt, authority.key_der)
+    except (Fatal, token.TokenError, UnicodeError):
+        return 0.0
 
 
 async def keep_token_fresh(client: Client, authority: Authority, hours: float) -> None:
-    """Refreshes the token for ever. A failure costs a retry, never the refreshing (KubeEdge stops at the first)."""
+    """Refreshes the token for ever, each time when half of its life is over, whoever made it. A failure costs a retry, never the
+    refreshing (KubeEdge stops at the first)."""
     delays = Backoff(first=5, limit=300)
     while True:
-        await trio.sleep(hours * 3600)
-        while True:
-            try:
-                await refresh_token(client, authority, hours)
-            except (ApiError, trio.TooSlowError) as error:
-                delay = delays.next()
-                log.warning("the join token could not be written (%s); next attempt in %.0f s", error or "too slow", delay)
-                await trio.sleep(delay)
-            else:
-                delays.reset()
-                break
+        try:
+            left = await ensure_token(client, authority, hours)
+        except (ApiError, trio.TooSlowError) as error:
+            delay = delays.next()
+            log.warning("the join token could not be written (%s); next attempt in %.0f s", error or "too slow", delay)
+            await trio.sleep(delay)
+        else:
+            delays.reset()
+            await trio.sleep(left - hours * 3600 + 1)

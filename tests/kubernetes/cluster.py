@@ -264,7 +264,7 @@ class Cluster:
         for item in self.request("GET", f"{default}/configmaps")["items"]:
             if item["metadata"]["name"] != PUBLISHED:
                 self.request("DELETE", f"{default}/configmaps/{item['metadata']['name']}")
-        for path in (f"{default}/secrets", "/api/v1/namespaces/kubeedge/secrets", "/api/v1/nodes", _LEASES, _CLUSTER_SYNCS):
+        for path in (f"{default}/secrets", "/api/v1/namespaces/kubeedge/secrets", "/api/v1/nodes", *_LEASES, _CLUSTER_SYNCS):
             self.request("DELETE", path)
         for item in self.request("GET", _SYNCS)["items"]:
             meta = item["metadata"]
@@ -293,7 +293,7 @@ class Cluster:
 _GROUP = "/apis/reliablesyncs.kubeedge.io/v1alpha1"
 _SYNCS = f"{_GROUP}/objectsyncs"
 _CLUSTER_SYNCS = f"{_GROUP}/clusterobjectsyncs"
-_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+_LEASES = tuple(f"/apis/coordination.k8s.io/v1/namespaces/{space}/leases" for space in ("kube-node-lease", "kubeedge"))
 
 
 def _tied(argv: list[str]) -> list[str]:

@@ -56,6 +56,64 @@ async def test_local_files_count_before_the_secret_and_are_written_back(start_cl
         assert JoinToken.parse(await cloud.token()).fingerprint == authority.fingerprint
 
 
+def files_of(folder: Path, authority: Authority | None = None) -> identity.Files:
+    """No files at all, or those of a CA."""
+    folder.mkdir()
+    if authority is not None:
+        (folder / "ca.crt").write_bytes(certificate_pem(authority.certificate_der))
+        (folder / "ca.key").write_bytes(key_pem(authority.key_der))
+    return identity.Files(folder / "ca.crt", folder / "ca.key", folder / "server.crt", folder / "server.key")
+
+
+async def test_another_ca_in_files_than_in_the_secret_is_an_error(cloud, tmp_path) -> None:
+    """Whoever has no files would go on with the Secret's: edges would trust one half of the cloudcores."""
+    before = await values(cloud, "casecret")
+    files = files_of(tmp_path / "other", Authority.create())
+    with pytest.raises(Fatal, match=r"Secret kubeedge/casecret holds another CA .* Take the files away .* edges join again then"):
+        await identity.establish(cloud.client, files, identity.Reachable(["127.0.0.1"]))
+    assert await values(cloud, "casecret") == before
+    ca = Authority.from_der(before["cadata"], before["cakeydata"])
+    who = await identity.establish(cloud.client, files_of(tmp_path / "same", ca), identity.Reachable(["127.0.0.1"]))
+    assert who.authority.fingerprint == ca.fingerprint
+
+
+async def test_three_that_start_at_once_have_one_ca_and_one_certificate_with_all_names(cloud, tmp_path) -> None:
+    for name in ("casecret", "cloudcoresecret", "tokensecret"):
+        await cloud.client.delete(SECRETS, name, namespace="kubeedge")
+    found: list[identity.Identity] = []
+    reachable = [identity.Reachable([f"10.0.0.{number}"], [f"cloud-{number}.example"]) for number in range(3)]
+
+    async def start(number: int) -> None:
+        who = await identity.establish(cloud.client, files_of(tmp_path / str(number)), reachable[number])
+        assert not reachable[number].missing_in(who.server)
+        await identity.ensure_token(cloud.client, who.authority, 12)
+        found.append(who)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(start, number)
+    assert len({who.authority.fingerprint for who in found}) == 1
+    stored = await values(cloud, "cloudcoresecret")
+    info = describe(stored["cloudcoredata"])
+    assert {"10.0.0.0", "10.0.0.1", "10.0.0.2"} <= set(info.ip_addresses)
+    assert {f"cloud-{number}.example" for number in range(3)} <= set(info.dns_names)
+    ca = found[0].authority
+    token.verify(JoinToken.parse(await cloud.token()).jwt, ca.key_der)
+    for number in range(3):
+        again = await identity.establish(cloud.client, files_of(tmp_path / f"again-{number}"), reachable[number])
+        assert again.server.certificate_der == stored["cloudcoredata"], "nobody issues against the others"
+
+
+def test_a_certificate_does_not_grow_for_ever() -> None:
+    """A pod has another address after each restart."""
+    authority, most = Authority.create(), identity.MOST_NAMES
+    old = authority.issue_server(["old.example"], [f"10.0.0.{number}" for number in range(most)])
+    names, ips = identity.Reachable(["10.9.9.9"], ["new.example"], ["127.0.0.1", "localhost"]).together_with(old)
+    assert names == ["new.example", "localhost", "old.example"]
+    assert ips[:3] == ["10.9.9.9", "127.0.0.1", "10.0.0.0"]
+    assert len(ips) == most
+
+
 async def test_a_broken_ca_secret_is_an_error_and_never_replaced(start_cloud, tmp_path) -> None:
     async with start_cloud() as cloud:
         patch = {"data": {"cakeydata": base64.b64encode(b"no key").decode()}}
@@ -183,8 +241,10 @@ async def test_failures_to_write_the_token_do_not_end_its_refreshing(patient_clo
 
     async def secrets(scope, receive, send) -> None:
         await read_body(receive, 100_000)
-        moments.append(trio.current_time())
-        await send({"type": "http.response.start", "status": next(codes), "headers": []})
+        writes = scope["method"] == "POST"
+        if writes:
+            moments.append(trio.current_time())
+        await send({"type": "http.response.start", "status": next(codes) if writes else 404, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
         if len(moments) == 4:
             enough.set()
@@ -196,7 +256,7 @@ async def test_failures_to_write_the_token_do_not_end_its_refreshing(patient_clo
             nursery.start_soon(identity.keep_token_fresh, client, Authority.create(), 12)
             await enough.wait()
             nursery.cancel_scope.cancel()
-    assert moments[0] == pytest.approx(12 * 3600, abs=5)
+    assert moments[0] == pytest.approx(0, abs=5), "there was none"
     assert moments[2] - moments[0] < 60, "a failure costs a retry"
     assert moments[3] - moments[2] == pytest.approx(12 * 3600, abs=5)
     assert caplog.text.count("the join token could not be written") == 2
