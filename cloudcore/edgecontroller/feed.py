@@ -20,7 +20,7 @@ from cloudcore.edgecontroller import compare
 from cloudcore.edgecontroller.cluster import Cluster, is_edge
 from cloudcore.edgecontroller.compare import Decision, Recorded
 from cloudcore.edgecontroller.location import CLUSTER, CONFIG_MAP, NODE, POD, SECRET
-from cloudcore.edgecontroller.records import Records
+from cloudcore.edgecontroller.records import DEADLINE, Records
 from kube import objects
 from kube.objects import Object
 from kube.status import ApiError
@@ -128,8 +128,8 @@ class Feed:
                     async with limit:
                         await self._records.ensure(self.node, path, decision.uid)
                 except (ApiError, trio.TooSlowError) as error:
-                    delay = delays.next()
-                    log.warning("node %s: %s waits %.1f s for its record: %s", self.node, path, delay, error or "too slow")
+                    delay, why = delays.next(), str(error) or f"no answer within {DEADLINE:.0f} s"
+                    log.warning("node %s: %s waits %.1f s for its record: %s", self.node, path, delay, why)
                     await trio.sleep(delay)
                     continue
                 # Decided again, since it was an await: with the record made, this is the newest truth.

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 FLUSH_EVERY: Final = 2.0
 """Seconds between two batches of version writes."""
 WRITERS: Final = 8
+MAKERS: Final = 32
+"""Records in the making at the same time, for all nodes together: a hundred nodes that get pods at once must not ask for more
+than the API server can answer in time, or all are late, and all ask again."""
 DEADLINE: Final = 10.0
 """Seconds for one call."""
 
@@ -86,11 +89,13 @@ class Records:
         self._client = client
         self._nodes: dict[str, dict[Path, dict[str, _Entry]]] = defaultdict(dict)
         self._dirty: dict[tuple[str, Path, str], None] = {}
+        self._writing: set[tuple[str, Path, str]] = set()
         self._removing: set[tuple[str, str]] = set()
         self._on_foreign_change = on_foreign_change
         self._durable = True
         self._failed = False
         self._in_trouble = False
+        self._makers = trio.CapacityLimiter(MAKERS)
         self.synced = trio.Event()
 
     def of(self, node: str, path: Path) -> dict[str, Recorded]:
@@ -115,13 +120,17 @@ class Records:
         self._removing.discard((node, uid))
         if entry.stored is not None or not self._durable:
             return
+        async with self._makers:
+            with trio.fail_after(DEADLINE):
+                await self._make(node, path, uid, entry)
+
+    async def _make(self, node: str, path: Path, uid: str, entry: _Entry) -> None:
         losses = entry.losses
-        with trio.fail_after(DEADLINE):
-            try:
-                await self._client.create(_kind(path), new_record(node, path, uid), namespace=_space(path))
-            except ApiError as error:
-                if error.reason != "AlreadyExists":
-                    raise
+        try:
+            await self._client.create(_kind(path), new_record(node, path, uid), namespace=_space(path))
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
         # The status block of a create request is ignored (it is a subresource): "0" is written with the next batch,
         # unless the acknowledgement overtakes it.
         entry.written("", losses)
@@ -221,7 +230,10 @@ class Records:
         entries = self._nodes[node].setdefault(path, {})
         entry = entries.setdefault(recorded.uid, _Entry(recorded.version))
         entry.stored = recorded.version
-        if (node, path, recorded.uid) not in self._dirty and entry.version != recorded.version:
+        # What is on its way to the API is newer than what comes from there.
+        key = (node, path, recorded.uid)
+        ours = key in self._dirty or key in self._writing
+        if not ours and entry.version != recorded.version:
             entry.version = recorded.version
             self._on_foreign_change(node, path)
 
@@ -240,6 +252,7 @@ class Records:
             return
         self._failed = False
         limit = trio.CapacityLimiter(WRITERS)
+        self._writing = set(work)
         async with trio.open_nursery() as nursery:
             for key in work:
                 nursery.start_soon(self._write, limit, *key)
@@ -258,6 +271,8 @@ class Records:
                 )
                 self._failed = True
                 self._dirty[node, path, uid] = None
+            finally:
+                self._writing.discard((node, path, uid))
 
     async def _write_one(self, node: str, path: Path, uid: str) -> None:
         entry = self._nodes.get(node, {}).get(path, {}).get(uid)

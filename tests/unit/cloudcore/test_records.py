@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from beehive.resource import Resource
 from cloudcore.edgecontroller.compare import Recorded
@@ -77,3 +79,21 @@ async def test_records_that_cannot_be_written_are_told_of_once(caplog: pytest.Lo
     told = [record for record in caplog.records if record.levelname == "WARNING"]
     assert len(told) == 1
     assert "is written later: POST http://127.0.0.1:9" in told[0].getMessage()
+
+
+async def test_old_news_of_a_record_does_not_undo_a_write_that_is_on_its_way() -> None:
+    """Writes wait for their turn or for an answer, and the watch tells only now that the records were made."""
+    paths = [Resource("default", "configmap", f"settings-{number}") for number in range(20)]
+    (silent,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with silent, Client(f"http://127.0.0.1:{silent.socket.getsockname()[1]}", tls=None) as client:
+        records = Records(client)
+        for path in paths:
+            records._changed(None, new_record("edge-1", path, path.name))
+            records.acknowledged("edge-1", path, path.name, "706")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(records.flush)
+            await wait_all_tasks_blocked()
+            for path in paths:
+                records._changed(None, new_record("edge-1", path, path.name))
+            nursery.cancel_scope.cancel()
+        assert all(records.of("edge-1", path) == {path.name: Recorded(path.name, "706")} for path in paths)
