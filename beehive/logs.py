@@ -29,5 +29,5 @@ def setup(level: str = "info") -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
         root.addHandler(handler)
-    for noisy in ("httpx2", "httpcore2", "hypercorn", "urllib3", "docker", "trio-websocket", "peewee"):
+    for noisy in ("httpx2", "httpcore2", "urllib3", "docker", "trio-websocket", "peewee"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

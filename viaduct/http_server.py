@@ -1,7 +1,7 @@
 """HTTP/1.1 server for our ASGI applications: the certificate server, the embedded Kubernetes API.
 
-hypercorn speaks the protocol; the accept loop is ours, so that the application learns who the peer is
-(``scope["state"]["peer"]``), connections are bounded, and nothing that a peer does can stall or end the server.
+The application learns who the peer is (``scope["state"]["peer"]``), connections are bounded, and nothing that a peer does can
+stall or end the server.
 """
 
 from __future__ import annotations
@@ -9,21 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import trio
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config
-from hypercorn.events import Event, Updated
-from hypercorn.protocol import ProtocolWrapper
-from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import LifespanState
 
 from viaduct.admission import Admission, Started
-from viaduct.exchange import Exchange
 from viaduct.handshake import HandshakeFailed, accept_tls
+from viaduct.http1 import Http1
 from viaduct.tls import TlsContext
 from viaduct.wire import Transport, Wire, linger, peer_address
 
@@ -117,8 +109,6 @@ class _Server:
         self._tls = tls
         self._limits = limits
         self._admission = Admission("HTTP connection", limits.connections)
-        self._config = _configure(limits)
-        self._context = WorkerContext(None)
 
     async def accept(self, stream: trio.SocketStream) -> None:
         """One connection from TCP to its end."""
@@ -127,17 +117,13 @@ class _Server:
                 await self._serve(stream)
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        wire = _PlainWire(stream, write=self._limits.write)
+        transport: Transport = stream
         if self._tls is not None:
-            secured = trio.SSLStream(stream, self._tls, server_side=True, https_compatible=True)
-            wire = _TlsWire(secured, write=self._limits.write)
+            transport = trio.SSLStream(stream, self._tls, server_side=True, https_compatible=True)
+        wire = Wire(transport, write=self._limits.write)
         try:
-            async with trio.open_nursery() as nursery:
-                # hypercorn shields its writes from cancellation: what ends them is that the socket is closed
-                nursery.start_soon(_cut_when_cancelled, wire)
-                if await self._greet(wire.transport):
-                    await self._speak(wire)
-                nursery.cancel_scope.cancel()
+            if await self._greet(transport):
+                await self._speak(wire)
         finally:
             wire.cut()
 
@@ -152,114 +138,26 @@ class _Server:
         return True
 
     async def _speak(self, wire: Wire) -> None:
-        app = ASGIWrapper(Exchange(self._app, wire.cut))
-        state: dict[str, Any] = {"peer": _peer(wire.transport)}
-        stream = cast(trio.SSLStream[trio.SocketStream], wire)
-        try:
-            await _Connection(app, self._config, self._context, LifespanState(state), stream).run()
-        except Exception as error:  # of the protocol machinery, about what this client sent; the application's stay inside
-            log.debug("HTTP connection ended: %r", error)
+        limits, secured = self._limits, self._tls is not None
+        common = {
+            "asgi": {"version": "3.0"},
+            "scheme": "https" if secured else "http",
+            "client": _address(wire.socket.getpeername),
+            "server": _address(wire.socket.getsockname),
+            "state": {"peer": _peer(wire.transport)},
+        }
+        one = Http1(self._app, wire, headers=limits.headers, patience=limits.keep_alive, common=common)
+        await one.run()
+        if not one.gone:
+            await linger(wire.tcp)  # a client that still sends (a body that is too large) shall get the answer before it is cut
 
 
-class _PlainWire(Wire):
-    """What hypercorn asks of a stream. That it has no ``do_handshake`` tells hypercorn that there is no TLS."""
-
-    def __init__(self, transport: Transport, *, write: float) -> None:
-        super().__init__(transport, write=write)
-        self._closing = False
-        self._reading = trio.CancelScope()
-        self._idle = trio.Event()
-        self._idle.set()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        if not self._closing:
-            self._idle = trio.Event()
-            try:
-                with self._reading:
-                    return await super().receive_some(max_bytes)
-            finally:
-                self._reading = trio.CancelScope()
-                self._idle.set()
-        await self.closed.wait()  # it is being closed: what still comes is thrown away there
-        return b""
-
-    async def aclose(self) -> None:
-        """A client that still sends (a body that is too large) shall get the answer before it is cut."""
-        if self._closing:
-            await trio.lowlevel.checkpoint()
-            return
-        self._closing = True
-        self._reading.cancel()
-        try:
-            await self._idle.wait()
-            await linger(self.tcp)
-        finally:
-            self.cut()
-
-
-class _TlsWire(_PlainWire):
-    """The same for TLS."""
-
-    async def do_handshake(self) -> None:
-        """Done already."""
-        await trio.lowlevel.checkpoint()
-
-    def selected_alpn_protocol(self) -> str:
-        return "http/1.1"
-
-    @property
-    def transport_stream(self) -> Wire:
-        """Only asked for its socket."""
-        return self
-
-
-class _Connection(TCPServer):
-    """hypercorn's connection, except that it ends when the client has gone, not a whole keep-alive period later, and
-    that it stays with HTTP/1.1 (hypercorn would switch to HTTP/2 when it is asked to, and forget the time-outs)."""
-
-    _over = False
-
-    async def protocol_send(self, event: Event) -> None:
-        if not (self._over and isinstance(event, Updated)):
-            await super().protocol_send(event)
-
-    async def _read_data(self) -> None:
-        self.protocol = cast(ProtocolWrapper, _Http1(self.protocol, self.stream.aclose))
-        await super()._read_data()
-        self._over = True
-        await self.idle_task.stop()
-
-
-class _Http1:
-    """Takes the place of hypercorn's switch between protocols."""
-
-    def __init__(self, wrapper: ProtocolWrapper, close: Callable[[], Awaitable[None]]) -> None:
-        self._protocol = wrapper.protocol
-        self._close = close
-
-    async def handle(self, event: Event) -> None:
-        try:
-            await self._protocol.handle(event)
-        except (H2ProtocolAssumedError, H2CProtocolRequiredError):
-            await self._close()
-
-
-async def _cut_when_cancelled(wire: Wire) -> None:
+def _address(of: Callable[[], Any]) -> tuple[str, int] | None:
     try:
-        await trio.sleep_forever()
-    finally:
-        wire.cut()
-
-
-def _configure(limits: HttpLimits) -> Config:
-    config = Config()
-    config.accesslog = None
-    config.errorlog = logging.getLogger("viaduct.http_server.hypercorn")
-    config.h11_max_incomplete_size = limits.headers
-    config.keep_alive_timeout = limits.keep_alive
-    config.keep_alive_max_requests = 1_000_000
-    config.include_server_header = False
-    return config
+        host, port, *_ = of()
+    except OSError:
+        return None
+    return str(host), int(port)
 
 
 def _peer(transport: Transport) -> PeerCertificate | None:
