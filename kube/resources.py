@@ -89,6 +89,16 @@ SERVICE_ACCOUNTS: Final = Resource(
     "", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount", True, ("sa",), subresources=("token",)
 )
 LEASES: Final = Resource("coordination.k8s.io", "v1", "Lease", "leases", "lease", True)
+DEPLOYMENTS: Final = Resource(
+    "apps", "v1", "Deployment", "deployments", "deployment", True, ("deploy",), ("all",), subresources=("scale", "status")
+)
+REPLICA_SETS: Final = Resource(
+    "apps", "v1", "ReplicaSet", "replicasets", "replicaset", True, ("rs",), ("all",), subresources=("scale", "status")
+)
+DAEMON_SETS: Final = Resource(
+    "apps", "v1", "DaemonSet", "daemonsets", "daemonset", True, ("ds",), ("all",), subresources=("status",)
+)
+CONTROLLER_REVISIONS: Final = Resource("apps", "v1", "ControllerRevision", "controllerrevisions", "controllerrevision", True)
 OBJECT_SYNCS: Final = Resource(
     "reliablesyncs.kubeedge.io", "v1alpha1", "ObjectSync", "objectsyncs", "objectsync", True, subresources=("status",)
 )
@@ -110,6 +120,10 @@ ALL: Final = (
     PODS,
     SECRETS,
     SERVICE_ACCOUNTS,
+    CONTROLLER_REVISIONS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    REPLICA_SETS,
     LEASES,
     OBJECT_SYNCS,
     CLUSTER_OBJECT_SYNCS,

@@ -91,6 +91,7 @@ _KINDS: Final[Mapping[tuple[str, str], Strategy]] = {
     ("apps/v1", "DaemonSet"): _TEMPLATED,
     ("apps/v1", "ReplicaSet"): _TEMPLATED,
     ("apps/v1", "StatefulSet"): _TEMPLATED,
+    ("apps/v1", "ControllerRevision"): _OTHER,
     ("batch/v1", "Job"): _TEMPLATED,
 }
 

@@ -122,7 +122,7 @@ class Api:
             faults = [*metadata.problems(new, _any_name), *kind.changed_problems(new, old)]
         if faults:
             raise status.invalid(resource, name, faults)
-        if kind.counts_generations and kind.next_generation(new, old):
+        if kind.counts_generations and subresource != "status" and kind.next_generation(new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         return None if _finished(new) else new
 

@@ -27,7 +27,7 @@ class Recorder:
         self._component = component
 
     async def record(self, about: Object, *, kind: str, type_: str, reason: str, message: str) -> None:
-        """Tells something about an object of that ``kind`` (core group)."""
+        """Tells something about an object of that ``kind``."""
         where = namespace(about) or "default"
         digest = hashlib.sha256(f"{uid(about)}/{type_}/{reason}/{message}".encode()).hexdigest()[:16]
         event_kind, now = self._api.registry.of(EVENTS), timestamp()
@@ -38,7 +38,7 @@ class Recorder:
             present["lastTimestamp"] = now
             return present
 
-        reference = {"kind": kind, "apiVersion": "v1", "name": name(about), "uid": uid(about)}
+        reference = {"kind": kind, "apiVersion": about.get("apiVersion", "v1"), "name": name(about), "uid": uid(about)}
         if namespace(about):
             reference["namespace"] = where
         event: Object = {

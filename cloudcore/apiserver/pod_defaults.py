@@ -13,21 +13,32 @@ _COMPUTE: Final = ("cpu", "memory")
 def apply(pod: Object) -> None:
     """Fills in defaults in place; doing it twice changes nothing."""
     spec = pod.setdefault("spec", {})
+    apply_spec(spec)
+    spec.setdefault("enableServiceLinks", True)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    spec.setdefault("priority", 0)
+    account = spec.get("serviceAccountName") or "default"
+    spec["serviceAccountName"] = spec["serviceAccount"] = account
+    for container in all_containers(spec):
+        _requests(container)
+        if spec.get("hostNetwork"):
+            _host_ports(container)
+    _tolerations(spec)
+
+
+def apply_spec(spec: dict[str, Any]) -> None:
+    """What the spec in a template of pods gets, too; the rest comes when a pod is made of it."""
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("terminationGracePeriodSeconds", 30)
     spec.setdefault("dnsPolicy", "ClusterFirst")
     spec.setdefault("securityContext", {})
     spec.setdefault("schedulerName", "default-scheduler")
-    spec.setdefault("enableServiceLinks", True)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    spec.setdefault("priority", 0)
-    account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-    spec["serviceAccountName"] = spec["serviceAccount"] = account
+    if account := spec.get("serviceAccountName") or spec.get("serviceAccount"):
+        spec["serviceAccountName"] = spec["serviceAccount"] = account
     for container in all_containers(spec):
-        _container(container, host_network=spec.get("hostNetwork", False))
+        _container(container)
     for volume in spec.get("volumes", []):
         _volume(volume)
-    _tolerations(spec)
 
 
 def all_containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
@@ -35,17 +46,25 @@ def all_containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return [container for block in ("initContainers", "containers", "ephemeralContainers") for container in spec.get(block, [])]
 
 
-def _container(container: dict[str, Any], *, host_network: bool) -> None:
+def _requests(container: dict[str, Any]) -> None:
+    resources = container["resources"]
+    for name, amount in resources.get("limits", {}).items():
+        resources.setdefault("requests", {}).setdefault(name, amount)
+
+
+def _host_ports(container: dict[str, Any]) -> None:
+    for port in container.get("ports", []):
+        if not port.get("hostPort") and "containerPort" in port:
+            port["hostPort"] = port["containerPort"]
+
+
+def _container(container: dict[str, Any]) -> None:
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
     container.setdefault("imagePullPolicy", pull_policy(container.get("image", "")))
-    resources = container.setdefault("resources", {})
-    for name, amount in resources.get("limits", {}).items():
-        resources.setdefault("requests", {}).setdefault(name, amount)
+    container.setdefault("resources", {})
     for port in container.get("ports", []):
         port.setdefault("protocol", "TCP")
-        if host_network and not port.get("hostPort") and "containerPort" in port:
-            port["hostPort"] = port["containerPort"]
     for variable in container.get("env", []):
         field = variable.get("valueFrom", {}).get("fieldRef")
         if field is not None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
+from cloudcore.apiserver.apps.kinds import ControllerRevisionKind, DaemonSetKind, DeploymentKind, ReplicaSetKind
 from cloudcore.apiserver.data_kinds import ConfigMapKind, SecretKind
 from cloudcore.apiserver.kinds import CustomKind, EventKind, Kind, LeaseKind, NamespaceKind
 from cloudcore.apiserver.node_kind import NodeKind
@@ -20,6 +21,10 @@ _BEHAVIOUR: Final[dict[str, type[Kind]]] = {
     "configmaps": ConfigMapKind,
     "secrets": SecretKind,
     "events": EventKind,
+    "controllerrevisions.apps": ControllerRevisionKind,
+    "daemonsets.apps": DaemonSetKind,
+    "deployments.apps": DeploymentKind,
+    "replicasets.apps": ReplicaSetKind,
     "leases.coordination.k8s.io": LeaseKind,
     "objectsyncs.reliablesyncs.kubeedge.io": CustomKind,
     "clusterobjectsyncs.reliablesyncs.kubeedge.io": CustomKind,

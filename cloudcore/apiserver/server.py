@@ -14,6 +14,7 @@ from cloudcore.apiserver import credentials, events
 from cloudcore.apiserver.accounts import Accounts
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.app import Application
+from cloudcore.apiserver.apps import controllers as apps
 from cloudcore.apiserver.binder import Binder
 from cloudcore.apiserver.lock import exclusive
 from cloudcore.apiserver.namespaces import Namespaces
@@ -101,6 +102,7 @@ def _start_controllers(api: Api, nursery: trio.Nursery) -> None:
     nursery.start_soon(supervise, "node lifecycle", NodeLifecycle(api).run)
     nursery.start_soon(supervise, "namespaces", Namespaces(api).run)
     nursery.start_soon(supervise, "events", expire_events)
+    apps.start(api, nursery)
 
 
 async def _create_namespaces(api: Api) -> None:

@@ -148,6 +148,28 @@ ClusterObjectSync: apiVersion=s kind=s metadata=ObjectMeta spec=ObjectSyncSpec s
 ObjectSyncSpec: objectAPIVersion=s objectKind=s objectName=s
 ObjectSyncStatus: objectResourceVersion=s
 
+PodTemplateSpec: metadata=ObjectMeta spec=PodSpec
+UpdateStrategy: type=s rollingUpdate=RollingUpdate
+RollingUpdate: maxUnavailable=x maxSurge=x
+Deployment: apiVersion=s kind=s metadata=ObjectMeta spec=DeploymentSpec status=DeploymentStatus
+DeploymentSpec: replicas=i selector=LabelSelector template=PodTemplateSpec strategy=UpdateStrategy minReadySeconds=i
+DeploymentSpec: revisionHistoryLimit=i paused=b progressDeadlineSeconds=i
+DeploymentStatus: observedGeneration=i replicas=i updatedReplicas=i readyReplicas=i availableReplicas=i
+DeploymentStatus: unavailableReplicas=i terminatingReplicas=i conditions=[Condition] collisionCount=i
+ReplicaSet: apiVersion=s kind=s metadata=ObjectMeta spec=ReplicaSetSpec status=ReplicaSetStatus
+ReplicaSetSpec: replicas=i minReadySeconds=i selector=LabelSelector template=PodTemplateSpec
+ReplicaSetStatus: replicas=i fullyLabeledReplicas=i readyReplicas=i availableReplicas=i terminatingReplicas=i
+ReplicaSetStatus: observedGeneration=i conditions=[Condition]
+DaemonSet: apiVersion=s kind=s metadata=ObjectMeta spec=DaemonSetSpec status=DaemonSetStatus
+DaemonSetSpec: selector=LabelSelector template=PodTemplateSpec updateStrategy=UpdateStrategy minReadySeconds=i
+DaemonSetSpec: revisionHistoryLimit=i
+DaemonSetStatus: currentNumberScheduled=i numberMisscheduled=i desiredNumberScheduled=i numberReady=i observedGeneration=i
+DaemonSetStatus: updatedNumberScheduled=i numberAvailable=i numberUnavailable=i collisionCount=i conditions=[Condition]
+ControllerRevision: apiVersion=s kind=s metadata=ObjectMeta data=o revision=i
+Scale: apiVersion=s kind=s metadata=ObjectMeta spec=ScaleSpec status=ScaleStatus
+ScaleSpec: replicas=i
+ScaleStatus: replicas=i selector=s
+
 Binding: apiVersion=s kind=s metadata=ObjectMeta target=ObjectReference
 Preconditions: uid=s resourceVersion=s
 DeleteOptions: apiVersion=s kind=s gracePeriodSeconds=i preconditions=Preconditions orphanDependents=b propagationPolicy=s

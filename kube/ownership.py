@@ -1,0 +1,46 @@
+"""Who owns whom: ``metadata.ownerReferences``.
+
+Source: Kubernetes 1.32: apimachinery/pkg/apis/meta/v1/controller_ref.go, pkg/controller/garbagecollector.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+from kube.objects import Object, metadata, name, uid
+
+OwnerReference: TypeAlias = dict[str, Any]
+
+FOREGROUND: Final = "foregroundDeletion"
+"""The finalizer of an object that goes after its dependents."""
+ORPHAN: Final = "orphan"
+"""The finalizer of an object whose dependents stay."""
+
+
+def owners(obj: Object) -> list[OwnerReference]:
+    """Its owner references; what is not an object in the list counts as absent."""
+    found = metadata(obj).get("ownerReferences")
+    return [owner for owner in found if isinstance(owner, dict)] if isinstance(found, list) else []
+
+
+def controller_of(obj: Object) -> OwnerReference | None:
+    """The one owner that manages it, or None."""
+    return next((owner for owner in owners(obj) if owner.get("controller") is True), None)
+
+
+def controller_uid(obj: Object) -> str:
+    """The uid of the managing owner, or ""."""
+    found = controller_of(obj)
+    return str(found.get("uid") or "") if found else ""
+
+
+def controller_reference(owner: Object) -> OwnerReference:
+    """What a managed object carries about its manager, which must say its own apiVersion and kind."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": name(owner),
+        "uid": uid(owner),
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }

@@ -1,0 +1,80 @@
+"""Deployments, ReplicaSets and DaemonSets with the real kubectl, on nodes that run every pod at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from kube.client import Client
+from kube.objects import is_deleting, name, namespace, spec, status, timestamp
+from kube.resources import PODS
+
+if TYPE_CHECKING:
+    from conftest import Server
+
+NODE = """
+apiVersion: v1
+kind: Node
+metadata: {name: edge-1, labels: {kubernetes.io/hostname: edge-1}}
+status:
+  capacity: {cpu: "4", memory: 4Gi, pods: "110"}
+  conditions: [{type: Ready, status: "True", reason: KubeletReady}]
+"""
+WEB = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: c, image: "nginx:1"}]
+"""
+
+
+async def run_pods(client: Client) -> None:
+    """What kubelets do, for every pod that has a node; an image with ``broken`` in its name never becomes ready."""
+    while True:
+        for pod in (await client.list(PODS)).items:
+            where = {"namespace": namespace(pod)}
+            if is_deleting(pod):
+                await client.delete(PODS, name(pod), grace_seconds=0, **where)
+            elif spec(pod).get("nodeName") and status(pod).get("phase") == "Pending" and "broken" not in str(spec(pod)):
+                ready = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp()}
+                running = {"name": "c", "ready": True, "state": {"running": {}}}
+                patch = {"status": {"phase": "Running", "conditions": [ready], "containerStatuses": [running]}}
+                await client.patch(PODS, name(pod), patch, kind="strategic", subresource="status", **where)
+        await trio.sleep(0.05)
+
+
+@pytest.fixture
+async def cluster(kubectl: Server) -> AsyncIterator[Server]:
+    await kubectl.kubectl("create", "-f", "-", stdin=NODE)
+    async with kubectl.client() as client, trio.open_nursery() as nursery:
+        nursery.start_soon(run_pods, client)
+        yield kubectl
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_deployment_rolls_out_back_and_away(cluster: Server) -> None:
+    kubectl = cluster.kubectl
+    assert await kubectl("apply", "-f", "-", stdin=WEB) == "deployment.apps/web created\n"
+    assert "successfully rolled out" in await kubectl("rollout", "status", "deploy/web", "--timeout=20s")
+    assert (await kubectl("get", "deploy", "--no-headers")).split()[:4] == ["web", "3/3", "3", "3"]
+    await kubectl("set", "image", "deploy/web", "c=nginx:2")
+    assert "successfully rolled out" in await kubectl("rollout", "status", "deploy/web", "--timeout=20s")
+    images = await kubectl("get", "pods", "-o", "jsonpath={.items[*].spec.containers[0].image}")
+    assert set(images.split()) == {"nginx:2"}
+    history = await kubectl("rollout", "history", "deploy/web")
+    assert [line.split()[0] for line in history.splitlines()[2:4]] == ["1", "2"]
+    assert "rolled back" in await kubectl("rollout", "undo", "deploy/web")
+    await kubectl("rollout", "status", "deploy/web", "--timeout=20s")
+    found = json.loads(await kubectl("get", "deploy", "web", "-o", "json"))
+    assert found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
+    assert found["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:1"
