@@ -44,3 +44,21 @@ def controller_reference(owner: Object) -> OwnerReference:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def set_propagation(obj: Object, policy: str) -> None:
+    """Gives an object, in place, the finalizer that goes with the policy of its deletion; "" leaves it as it is."""
+    if not policy:
+        return
+    wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(policy)
+    kept = [entry for entry in metadata(obj).get("finalizers") or [] if entry not in (FOREGROUND, ORPHAN)]
+    if wanted is not None:
+        kept.append(wanted)
+    if kept:
+        obj["metadata"]["finalizers"] = kept
+    else:
+        obj["metadata"].pop("finalizers", None)
+
+
+def has_finalizer(obj: Object, finalizer: str) -> bool:
+    return finalizer in (metadata(obj).get("finalizers") or ())

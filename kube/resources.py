@@ -112,6 +112,10 @@ CLUSTER_OBJECT_SYNCS: Final = Resource(
     subresources=("status",),
 )
 
+DELETE_OPTIONS: Final = Resource("meta.k8s.io", "v1", "DeleteOptions", "deleteoptions", "deleteoptions", False, verbs=())
+SCALES: Final = Resource("autoscaling", "v1", "Scale", "scales", "scale", True, verbs=())
+"""Not served by themselves: their names stand in messages."""
+
 ALL: Final = (
     CONFIG_MAPS,
     EVENTS,

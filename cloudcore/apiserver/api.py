@@ -15,6 +15,7 @@ from cloudcore.apiserver.registry import Registry
 from cloudcore.apiserver.store import Result, Store
 from kube import status
 from kube.objects import Object, timestamp
+from kube.ownership import set_propagation
 from kube.resources import NAMESPACES
 
 
@@ -135,10 +136,12 @@ class Api:
         grace_seconds: int | None = None,
         uid: str = "",
         resource_version: str = "",
+        propagation: str = "",
         dry_run: bool = False,
     ) -> Result:
         """Removes an object, or begins its graceful deletion.
 
+        propagation: what becomes of its dependents: Foreground, Background, Orphan; "": as its finalizers say.
         Raises ApiError: absent, never to be deleted, or a precondition failed.
         """
         if why := kind.deletion_problem(name):
@@ -154,6 +157,7 @@ class Api:
                 raise status.version_conflict(kind.resource, name, resource_version, found["resourceVersion"])
             if not found.get("deletionTimestamp"):
                 kind.prepare_delete(present)
+            set_propagation(present, propagation)
             return _begin_deletion(kind, present, kind.grace(present, grace_seconds))
 
         return await self.store.mutate(kind.key, namespace, name, end, dry_run=dry_run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from cloudcore.apiserver import names, schema
@@ -18,6 +19,15 @@ Printer: TypeAlias = tuple[tuple[Column, ...], Callable[[Object, float], list[An
 """Columns of a table, and the cells of one object at a time (seconds since the epoch)."""
 
 
+@dataclass(frozen=True)
+class ScalePaths:
+    """Where an object keeps what its ``scale`` subresource shows. The selector is an object or a string already."""
+
+    replicas: tuple[str, ...] = ("spec", "replicas")
+    present: tuple[str, ...] = ("status", "replicas")
+    selector: tuple[str, ...] = ("spec", "selector")
+
+
 class Kind:
     """A kind without habits of its own. Objects given to the methods have passed their shape."""
 
@@ -27,6 +37,8 @@ class Kind:
     """Whether strategic merge patches are understood; for custom resources they are not."""
     returns_deleted: bool = False
     """Whether a deletion answers the object instead of a Status."""
+    scale: ScalePaths | None = None
+    """None: it has no scale."""
     fields: frozenset[str] = frozenset()
     """What field selectors may look at beside metadata.name and metadata.namespace."""
 

@@ -19,13 +19,15 @@ from cloudcore.apiserver.kinds import Kind
 from cloudcore.apiserver.patching import apply_patch
 from cloudcore.apiserver.request import Form, Request, Target
 from cloudcore.apiserver.response import Response, json_response
-from kube import status
+from kube import field_errors, status
 from kube.objects import Object
+from kube.resources import DELETE_OPTIONS
 
 ReadBody = Callable[[], Awaitable[bytes]]
 
 _AT_ONCE: Final = 64
 """Deletions of one collection that wait for the same commit."""
+_POLICIES: Final = ("Foreground", "Background", "Orphan")
 _COMMON_FIELDS: Final = frozenset({"metadata.name", "metadata.namespace"})
 
 
@@ -251,8 +253,25 @@ def _delete_options(request: Request, data: bytes) -> dict[str, Any]:
         "grace_seconds": grace,
         "uid": conditions.get("uid", ""),
         "resource_version": conditions.get("resourceVersion", ""),
+        "propagation": _propagation(request, options),
         "dry_run": request.dry_run or bool(options.get("dryRun")),
     }
+
+
+def _propagation(request: Request, options: Object) -> str:
+    """Raises ApiError (422)."""
+    policy = options.get("propagationPolicy", request.query.get("propagationPolicy", ""))
+    orphan = options.get("orphanDependents")
+    if orphan is None and "orphanDependents" in request.query:
+        orphan = request.flag("orphanDependents")
+    fault = None
+    if policy and orphan is not None:
+        fault = field_errors.invalid("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set")
+    elif policy and policy not in _POLICIES:
+        fault = field_errors.not_supported("propagationPolicy", policy, (*_POLICIES, "nil"))
+    if fault is not None:
+        raise status.invalid(DELETE_OPTIONS, "", [fault])
+    return policy if orphan is None else "Orphan" if orphan else "Background"
 
 
 def _place(entry: Entry) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from cloudcore.apiserver import body
+from cloudcore.apiserver import body, scale
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.kinds import Kind
 from cloudcore.apiserver.request import Request, Target
@@ -36,6 +36,8 @@ async def answer(api: Api, kind: Kind, request: Request, target: Target, read: C
                 dry_run=request.dry_run or bool(options.get("dryRun")),
             )
             return json_response(201, _SUCCESS)
+        case (_, "scale", _) if kind.scale is not None:
+            return await scale.answer(api, kind, request, target, read)
         case ("namespaces", "finalize", "PUT"):
             return await _finalize(api, kind, target, await read())
         case ("pods", "log" | "exec" | "attach" | "portforward", _):

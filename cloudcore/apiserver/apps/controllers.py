@@ -9,6 +9,7 @@ import trio
 from beehive.supervise import supervise
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.apps.deployments import Deployments
+from cloudcore.apiserver.apps.garbage import Garbage
 from cloudcore.apiserver.apps.ownership import Ownership
 from cloudcore.apiserver.apps.replica_sets import ReplicaSets
 from kube.resources import EVENTS
@@ -23,3 +24,4 @@ def start(api: Api, nursery: trio.Nursery) -> None:
     index = Ownership(api.store, kinds)
     nursery.start_soon(supervise, "replica sets", ReplicaSets(api, index).run)
     nursery.start_soon(supervise, "deployments", Deployments(api, index).run)
+    nursery.start_soon(supervise, "garbage", Garbage(api, index).run)

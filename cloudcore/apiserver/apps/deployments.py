@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.apps import progress, revisions, rolling
 from cloudcore.apiserver.apps.adoption import claim, concerned
-from cloudcore.apiserver.apps.keyed import Keyed, Place, itself, place_of
+from cloudcore.apiserver.apps.keyed import Interest, Keyed, Place, itself, place_of
 from cloudcore.apiserver.apps.ownership import Ownership
 from cloudcore.apiserver.events import Recorder
 from cloudcore.apiserver.history import Change
@@ -27,12 +27,12 @@ class Deployments:
         self._kind = api.registry.of(DEPLOYMENTS)
         self._sets = api.registry.of(REPLICA_SETS)
         self._recorder = Recorder(api, "deployment-controller")
-        interests = {
+        interests: dict[str, Interest[Place]] = {
             DEPLOYMENTS.qualified: itself,
             REPLICA_SETS.qualified: self._of_replica_set,
             PODS.qualified: self._of_pod,
         }
-        self.loop = Keyed(api.store, interests, self._all, self.reconcile)
+        self.loop = Keyed[Place](api.store, lambda: interests, self._all, self.reconcile)
 
     async def run(self) -> None:
         await self.loop.run()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import trio
 
@@ -18,9 +18,11 @@ log = logging.getLogger(__name__)
 
 Place: TypeAlias = tuple[str, str]
 """Namespace and name of an object that a controller looks after."""
-Interest: TypeAlias = Callable[[Change], Iterable[Place]]
+Address = TypeVar("Address", bound=Hashable)
+"""How a controller names the objects that it looks after: mostly a Place."""
+Interest: TypeAlias = Callable[[Change], Iterable[Address]]
 """Which objects a change concerns."""
-Work: TypeAlias = Callable[[Place], Awaitable[float | None]]
+Work: TypeAlias = Callable[[Address], Awaitable[float | None]]
 """Brings one object to what it should be. Returns after how many seconds to look again even if nothing changes."""
 
 
@@ -39,19 +41,24 @@ GAP: Final = 0.02
 """Seconds between two rounds at least: a burst of changes costs one look."""
 
 
-class Keyed:
-    """One controller. ``everything``: all its objects, to begin with and when changes were missed."""
+class Keyed(Generic[Address]):
+    """One controller. ``interests``: by resource, asked for each time. ``everything``: all its objects, to begin with and when
+    changes were missed."""
 
     def __init__(
-        self, store: Store, interests: Mapping[str, Interest], everything: Callable[[], Iterable[Place]], work: Work
+        self,
+        store: Store,
+        interests: Callable[[], Mapping[str, Interest[Address]]],
+        everything: Callable[[], Iterable[Address]],
+        work: Work[Address],
     ) -> None:
         self._store = store
         self._interests = interests
         self._everything = everything
         self._work = work
         self._places: dict[str, int] = {}
-        self._due: dict[Place, float] = {}
-        self._backoffs: dict[Place, Backoff] = {}
+        self._due: dict[Address, float] = {}
+        self._backoffs: dict[Address, Backoff] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -72,29 +79,27 @@ class Keyed:
                 self._due.pop(place, None)
                 nursery.start_soon(self._one, place, room)
 
-    async def _one(self, place: Place, room: trio.CapacityLimiter) -> None:
+    async def _one(self, place: Address, room: trio.CapacityLimiter) -> None:
         async with room:
             try:
                 again = await self._work(place)
             except ApiError as error:
-                log.debug("%s/%s: %s", *place, error)
+                log.debug("%s: %s", place, error)
                 again = self._backoffs.setdefault(place, Backoff(first=0.05, limit=30.0)).next()
             else:
                 self._backoffs.pop(place, None)
         if again is not None:
             self._due[place] = trio.current_time() + again
 
-    def _histories(self) -> dict[str, History]:
-        return {resource: self._store.history(resource) for resource in self._interests}
-
-    def _changed(self) -> dict[Place, None]:
-        found: dict[Place, None] = {}
+    def _changed(self) -> dict[Address, None]:
+        found: dict[Address, None] = {}
         missed = False
-        for resource, history in self._histories().items():
+        for resource, interest in self._interests().items():
+            history = self._store.history(resource)
             try:
                 while changes := history.read(self._places.get(resource, -1)):
                     for change in changes:
-                        found.update(dict.fromkeys(self._interests[resource](change)))
+                        found.update(dict.fromkeys(interest(change)))
                     self._places[resource] += len(changes)
             except Expired:
                 missed = True
@@ -113,5 +118,5 @@ class Keyed:
                     await history.wait(place)
                     nursery.cancel_scope.cancel()
 
-                for resource, history in self._histories().items():
-                    nursery.start_soon(watch, history, self._places[resource])
+                for resource, place in self._places.items():
+                    nursery.start_soon(watch, self._store.history(resource), place)

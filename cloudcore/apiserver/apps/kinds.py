@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from cloudcore.apiserver import pod_defaults
 from cloudcore.apiserver.apps import kind_rules, tables
-from cloudcore.apiserver.kinds import Kind
+from cloudcore.apiserver.kinds import Kind, ScalePaths
 from kube import field_errors, objects
 from kube.field_errors import FieldError
 from kube.objects import Object, metadata
@@ -48,6 +48,7 @@ class _Templated(Kind):
 
 class DeploymentKind(_Templated):
     printer = tables.DEPLOYMENT
+    scale = ScalePaths()
 
     def defaults(self, obj: Object) -> None:
         super().defaults(obj)
@@ -73,6 +74,7 @@ class DeploymentKind(_Templated):
 
 class ReplicaSetKind(_Templated):
     printer = tables.REPLICA_SET
+    scale = ScalePaths()
     initial_status: ClassVar[dict[str, int]] = {"replicas": 0}
     fields = frozenset({"status.replicas"})
 

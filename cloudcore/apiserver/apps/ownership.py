@@ -32,6 +32,11 @@ class Ownership:
         self._catch_up()
         return list(self._present(self._dependents.get(owner_uid, ())))
 
+    def owned(self) -> list[Key]:
+        """All objects that name an owner."""
+        self._catch_up()
+        return list(self._owners)
+
     def managed(self, resource: str, owner_uid: str) -> list[Entry]:
         """Those of one resource whose managing owner it is."""
         found = self.dependents(owner_uid)

@@ -12,7 +12,7 @@ import trio
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.apps import conditions, template, victims
 from cloudcore.apiserver.apps.adoption import claim, concerned
-from cloudcore.apiserver.apps.keyed import Keyed, Place, itself, place_of
+from cloudcore.apiserver.apps.keyed import Interest, Keyed, Place, itself, place_of
 from cloudcore.apiserver.apps.ownership import Ownership
 from cloudcore.apiserver.events import Recorder
 from cloudcore.apiserver.history import Change
@@ -37,8 +37,8 @@ class ReplicaSets:
         self._kind = api.registry.of(REPLICA_SETS)
         self._pods = api.registry.of(PODS)
         self._recorder = Recorder(api, "replicaset-controller")
-        interests = {REPLICA_SETS.qualified: itself, PODS.qualified: self._of_pod}
-        self.loop = Keyed(api.store, interests, self._all, self.reconcile)
+        interests: dict[str, Interest[Place]] = {REPLICA_SETS.qualified: itself, PODS.qualified: self._of_pod}
+        self.loop = Keyed[Place](api.store, lambda: interests, self._all, self.reconcile)
 
     async def run(self) -> None:
         await self.loop.run()

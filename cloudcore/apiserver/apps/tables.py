@@ -52,8 +52,15 @@ def _wide(obj: Object) -> list[Any]:
     return [
         ",".join(container.get("name", "") for container in containers),
         ",".join(container.get("image", "") for container in containers),
-        str(selectors.from_object(obj["spec"].get("selector"))),
+        _selector(obj),
     ]
+
+
+def _selector(obj: Object) -> str:
+    try:
+        return str(selectors.from_object(obj["spec"].get("selector")))
+    except selectors.SelectorError:
+        return "<invalid>"
 
 
 def _numbers(obj: Object, *keys: str) -> list[Any]:

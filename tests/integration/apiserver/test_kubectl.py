@@ -218,7 +218,7 @@ async def test_discovery_version_explain(kubectl: Server) -> None:
     assert "objectsyncs" in await kubectl.kubectl("api-resources", "--api-group=reliablesyncs.kubeedge.io", "-o", "name")
     assert "reliablesyncs.kubeedge.io/v1alpha1" in await kubectl.kubectl("api-versions")
     assert "volumeMounts" in await kubectl.kubectl("explain", "pod.spec.containers")
-    assert "the server doesn't have a resource type" in await kubectl.kubectl_fails("get", "deployments")
+    assert "the server doesn't have a resource type" in await kubectl.kubectl_fails("get", "jobs")
 
 
 async def test_dry_run_and_diff(kubectl: Server) -> None:

@@ -78,3 +78,26 @@ async def test_a_deployment_rolls_out_back_and_away(cluster: Server) -> None:
     found = json.loads(await kubectl("get", "deploy", "web", "-o", "json"))
     assert found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
     assert found["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:1"
+
+
+async def test_scale_and_cascades(cluster: Server) -> None:
+    kubectl = cluster.kubectl
+    await kubectl("apply", "-f", "-", stdin=WEB)
+    await kubectl("wait", "--for=condition=available", "deploy/web", "--timeout=20s")
+    await kubectl("scale", "deploy/web", "--replicas=5")
+    await kubectl("rollout", "status", "deploy/web", "--timeout=20s")
+    assert "5/5" in await kubectl("get", "deploy", "web")
+    await kubectl("scale", "deploy/web", "--replicas=1", "--current-replicas=5")
+    await kubectl("wait", "--for=jsonpath={.status.replicas}=1", "deploy/web", "--timeout=20s")
+    scale = json.loads(await kubectl("get", "deploy", "web", "--subresource=scale", "-o", "json"))
+    assert (scale["kind"], scale["spec"], scale["status"]["selector"]) == ("Scale", {"replicas": 1}, "app=web")
+    assert "must be greater than or equal to 0" in await cluster.kubectl_fails("scale", "deploy/web", "--replicas=-1")
+    await kubectl("delete", "deploy", "web", "--cascade=orphan")
+    (replica_set,) = (await kubectl("get", "rs", "-o", "name")).split()
+    await kubectl("delete", replica_set, "--cascade=foreground", "--timeout=20s")
+    assert "No resources" in await kubectl("get", "all")
+    await kubectl("apply", "-f", "-", stdin=WEB)
+    await kubectl("wait", "--for=condition=available", "deploy/web", "--timeout=20s")
+    await kubectl("delete", "deploy", "web")
+    await kubectl("wait", "--for=delete", "pods", "-l", "app=web", "--timeout=20s")
+    assert "No resources" in await kubectl("get", "rs")

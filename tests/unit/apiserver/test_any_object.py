@@ -66,10 +66,10 @@ def live(kind: Kind, value: Any) -> None:
     kind.prepare_create(obj)
     found = [*metadata.problems(obj, kind.name_problem), *kind.problems(obj)]
     assert all(str(fault) for fault in found)
-    assert tables.table(kind.key, [obj], list_metadata={})["rows"]
+    assert tables.table(kind, [obj], list_metadata={})["rows"]
     reported = {**obj, "status": body.clean(kind, value, "Warn")[0].get("status", {})}
     kind.prepare_status(reported, obj)
-    assert tables.table(kind.key, [reported], list_metadata={})["rows"]
+    assert tables.table(kind, [reported], list_metadata={})["rows"]
     again = msgspec.json.decode(msgspec.json.encode(obj))
     kind.defaults(again)
     assert again == obj, "defaults are filled in once"

@@ -1,0 +1,82 @@
+"""The subresource ``scale``: how many there shall be, how many there are. Kubernetes 1.32: autoscaling/v1 Scale."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from cloudcore.apiserver import body
+from cloudcore.apiserver.api import Api
+from cloudcore.apiserver.kinds import Kind, ScalePaths
+from cloudcore.apiserver.patching import apply_patch
+from cloudcore.apiserver.request import Request, Target
+from cloudcore.apiserver.response import Response, json_response
+from kube import field_errors, selectors, status
+from kube.objects import Object
+from kube.resources import SCALES
+
+
+async def answer(api: Api, kind: Kind, request: Request, target: Target, read: Callable[[], Awaitable[bytes]]) -> Response:
+    """Of a kind that has a scale. Raises ApiError."""
+    paths = kind.scale or ScalePaths()
+    where = target.namespace, target.name
+    match request.method:
+        case "GET" | "HEAD":
+            return json_response(200, of(kind.shown(api.get(kind, *where)).obj, paths))
+        case "PUT" | "PATCH":
+            wanted = body.decode(await read(), request.media_type)
+
+            def change(present: Object) -> Object:
+                shown = wanted
+                if request.method == "PATCH":
+                    shown = apply_patch(kind, request.media_type, of(present, paths), wanted)
+                return _applied(kind, target.name, present, paths, body.shaped("Scale", shown)[0])
+
+            entry = await api.update(kind, *where, change, dry_run=request.dry_run)
+            return json_response(200, of(kind.shown(entry).obj, paths))
+    raise status.method_not_supported(kind.resource, request.method)
+
+
+def of(obj: Object, paths: ScalePaths) -> Object:
+    """The Scale of an object."""
+    found = obj["metadata"]
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    told: Object = {"replicas": _at(obj, paths.present) or 0}
+    selector = _at(obj, paths.selector)
+    if isinstance(selector, dict):
+        selector = str(selectors.from_object(selector))
+    if selector:
+        told["selector"] = selector
+    replicas = _at(obj, paths.replicas)
+    return {
+        "kind": SCALES.kind,
+        "apiVersion": SCALES.api_version,
+        "metadata": {key: found[key] for key in kept if key in found},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": told,
+    }
+
+
+def _at(obj: Object, path: tuple[str, ...]) -> Any:
+    value: Any = obj
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _applied(kind: Kind, name: str, present: Object, paths: ScalePaths, wanted: Object) -> Object:
+    replicas = wanted.get("spec", {}).get("replicas", 0)
+    found = wanted.get("metadata", {})
+    if found.get("name", name) != name:
+        text = f"the name of the object ({found['name']}) does not match the name on the URL ({name})"
+        raise status.bad_request(text)
+    if found.get("resourceVersion", present["metadata"]["resourceVersion"]) != present["metadata"]["resourceVersion"]:
+        raise status.conflict(kind.resource, name)
+    if replicas < 0:
+        fault = field_errors.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise status.invalid(SCALES, name, [fault])
+    holder = present
+    for part in paths.replicas[:-1]:
+        holder = holder.setdefault(part, {})
+    holder[paths.replicas[-1]] = replicas
+    return present
