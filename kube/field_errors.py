@@ -63,6 +63,12 @@ def too_long(field: str, limit: int) -> FieldError:
     return FieldError("FieldValueTooLong", field, f"Too long: may not be more than {limit} bytes")
 
 
+def too_many(field: str, actual: int, limit: int) -> FieldError:
+    """More items or properties than ``limit``."""
+    what = "item" if limit == 1 else "items"
+    return FieldError("FieldValueTooMany", field, f"Too many: {actual}: must have at most {limit} {what}")
+
+
 def _with(text: str, detail: str) -> str:
     return f"{text}: {detail}" if detail else text
 

@@ -111,6 +111,17 @@ CLUSTER_OBJECT_SYNCS: Final = Resource(
     False,
     subresources=("status",),
 )
+CUSTOM_RESOURCE_DEFINITIONS: Final = Resource(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    "customresourcedefinition",
+    False,
+    ("crd", "crds"),
+    ("api-extensions",),
+    subresources=("status",),
+)
 
 DELETE_OPTIONS: Final = Resource("meta.k8s.io", "v1", "DeleteOptions", "deleteoptions", "deleteoptions", False, verbs=())
 SCALES: Final = Resource("autoscaling", "v1", "Scale", "scales", "scale", True, verbs=())
@@ -131,6 +142,7 @@ ALL: Final = (
     LEASES,
     OBJECT_SYNCS,
     CLUSTER_OBJECT_SYNCS,
+    CUSTOM_RESOURCE_DEFINITIONS,
 )
 
 

@@ -143,14 +143,6 @@ def _take(new: Object, old: Object, key: str) -> None:
         new.pop(key, None)
 
 
-class CustomKind(Kind):
-    """A custom resource with a status subresource."""
-
-    has_status = True
-    counts_generations = True
-    strategic = False
-
-
 class LeaseKind(Kind):
     def problems(self, obj: Object) -> list[FieldError]:
         spec = obj.get("spec", {})

@@ -9,6 +9,7 @@ from typing import Final
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _QUALIFIED: Final = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_DNS_LABEL: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _ENVIRONMENT: Final = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _CONFIG_KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
 _SUFFIX: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -21,6 +22,10 @@ SUBDOMAIN_RULE: Final = (
 LABEL_RULE: Final = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an "
     "alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+DNS_LABEL_RULE: Final = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end "
+    "with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
 )
 _VALUE_RULE: Final = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end "
@@ -54,6 +59,13 @@ def label_problem(name: str) -> str | None:
     if len(name) > 63:
         return "must be no more than 63 characters"
     return None if _LABEL.fullmatch(name) else LABEL_RULE
+
+
+def dns_label_problem(name: str) -> str | None:
+    """For names that must not begin with a digit: versions and plurals of custom resources."""
+    if len(name) > 63:
+        return "must be no more than 63 characters"
+    return None if _DNS_LABEL.fullmatch(name) else DNS_LABEL_RULE
 
 
 def qualified_problem(key: str) -> str | None:

@@ -80,6 +80,7 @@ def _schemas(kinds: list[Kind]) -> Object:
     found: Object = {}
     for kind in kinds:
         if (described := kind.described) is not None:
+            _add("ObjectMeta", found)
             found[_defined_name(kind)] = {**described, "x-kubernetes-group-version-kind": [_identity(kind)]}
             continue
         _add(kind.resource.kind, found)
@@ -106,5 +107,9 @@ def _type(kind: str, found: Object) -> Any:
         return _TYPES[kind]
     if kind.startswith("["):
         return {"type": "array", "items": _type(kind[1:-1], found)}
+    if kind.startswith("{"):
+        return {"type": "object", "additionalProperties": _type(kind[1:-1], found)}
+    if kind.startswith("b|"):
+        return {"description": f"A boolean or {kind[2:]}."}
     _add(kind, found)
     return {"$ref": f"#/components/schemas/{kind}"}

@@ -107,5 +107,9 @@ def _describe(type_: str, strategy: Strategy, found: dict[str, bytes]) -> bytes:
         return _type("object") + _field(21, _field(1, _describe(_MAPS[type_], PLAIN, found)))
     if type_.startswith("["):
         return _type("array") + _field(23, _field(1, _describe(type_[1:-1], strategy, found)))
+    if type_.startswith("{"):
+        return _type("object") + _field(21, _field(1, _describe(type_[1:-1], PLAIN, found)))
+    if type_.startswith("b|"):
+        return b""
     _add(type_, strategy, found)
     return _field(1, f"#/definitions/{type_}")

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from cloudcore.apiserver.apps.kinds import ControllerRevisionKind, DaemonSetKind, DeploymentKind, ReplicaSetKind
+from cloudcore.apiserver.crd.definition_kind import DefinitionKind
 from cloudcore.apiserver.data_kinds import ConfigMapKind, SecretKind
-from cloudcore.apiserver.kinds import CustomKind, EventKind, Kind, LeaseKind, NamespaceKind
+from cloudcore.apiserver.kinds import EventKind, Kind, LeaseKind, NamespaceKind
 from cloudcore.apiserver.node_kind import NodeKind
 from cloudcore.apiserver.pod_kind import PodKind
 from kube import resources
@@ -26,9 +27,10 @@ _BEHAVIOUR: Final[dict[str, type[Kind]]] = {
     "deployments.apps": DeploymentKind,
     "replicasets.apps": ReplicaSetKind,
     "leases.coordination.k8s.io": LeaseKind,
-    "objectsyncs.reliablesyncs.kubeedge.io": CustomKind,
-    "clusterobjectsyncs.reliablesyncs.kubeedge.io": CustomKind,
+    "customresourcedefinitions.apiextensions.k8s.io": DefinitionKind,
 }
+_DEFINED: Final = frozenset({resources.OBJECT_SYNCS, resources.CLUSTER_OBJECT_SYNCS})
+"""Resources that are known by name, and served because their definitions are in cloudcore/crds."""
 
 
 _Place: TypeAlias = tuple[str, str, str]
@@ -95,7 +97,8 @@ class Registry:
 
 def _built_in() -> Iterator[Kind]:
     for resource in resources.ALL:
-        yield _BEHAVIOUR.get(resource.qualified, Kind)(resource)
+        if resource not in _DEFINED:
+            yield _BEHAVIOUR.get(resource.qualified, Kind)(resource)
 
 
 def _place(kind: Kind) -> _Place:

@@ -58,7 +58,7 @@ def of(obj: Object, paths: ScalePaths) -> Object:
 
 
 def _at(obj: Object, path: tuple[str, ...]) -> Any:
-    value: Any = obj
+    value: Any = obj if path else None
     for part in path:
         value = value.get(part) if isinstance(value, dict) else None
     return value

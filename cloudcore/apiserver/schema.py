@@ -2,7 +2,8 @@
 
 A shape is written as ``Name: field=type field=type``; types are ``s`` string, ``i`` integer, ``n`` number, ``b`` boolean,
 ``o`` any object, ``a`` anything, ``x`` integer or string, ``q`` quantity, ``m`` map of strings, ``mq`` map of quantities,
-``[type]`` a list, or the name of another shape. Unknown fields are dropped and told, as kube-apiserver does.
+``[type]`` a list, ``{type}`` a map of them, ``b|type`` a boolean or it, or the name of another shape. Unknown fields are dropped
+and told, as kube-apiserver does.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from cloudcore.apiserver.shapes import SHAPES
 
 Shape: TypeAlias = dict[str, str]
 
-DEPTH: Final = 64
-"""How deep outside JSON may be nested. Kubernetes' own kinds need about 15."""
+DEPTH: Final = 128
+"""How deep outside JSON may be nested. Kubernetes' own kinds need about 15, definitions twice what their objects have."""
 
 
 class WrongType(Exception):
@@ -126,6 +127,11 @@ def _convert(kind: str, value: Any, path: str, unknown: list[str]) -> Any:
         if not isinstance(value, list):
             raise WrongType(path, "an array", value)
         return [_convert(kind[1:-1], item, f"{path}[{place}]", unknown) for place, item in enumerate(value)]
+    if kind.startswith("{"):
+        entries = _object(value, path).items()
+        return {key: _convert(kind[1:-1], item, f"{path}[{key}]", unknown) for key, item in entries if item is not None}
+    if kind.startswith("b|"):
+        return value if isinstance(value, bool) else _convert(kind[2:], value, path, unknown)
     shape = shapes()[kind]
     clean: dict[str, Any] = {}
     for key, item in _object(value, path).items():

@@ -16,6 +16,7 @@ from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.app import Application
 from cloudcore.apiserver.apps import controllers as apps
 from cloudcore.apiserver.binder import Binder
+from cloudcore.apiserver.crd.definitions import Definitions
 from cloudcore.apiserver.lock import exclusive
 from cloudcore.apiserver.namespaces import Namespaces
 from cloudcore.apiserver.node_lifecycle import NodeLifecycle
@@ -69,8 +70,10 @@ async def _serve(settings: ApiServerSettings, store: Store, task_status: trio.Ta
         store_scope = await nursery.start(_run_store, store)
         try:
             async with trio.open_nursery() as inner:
+                definitions = Definitions(api)
                 try:
                     await _create_namespaces(api)
+                    await definitions.load()
                 except StoreError as error:
                     raise Fatal(f"the embedded Kubernetes API cannot start: {error}") from error
                 try:
@@ -79,6 +82,7 @@ async def _serve(settings: ApiServerSettings, store: Store, task_status: trio.Ta
                     raise Fatal(f"cannot write the kubeconfig {settings.kubeconfig}: {error.strerror}") from error
                 await inner.start(lambda task_status: serve_http(app, listeners, tls=tls, task_status=task_status))
                 _start_controllers(api, inner)
+                inner.start_soon(supervise, "definitions", definitions.run)
                 log.info("Kubernetes API on %s, kubeconfig %s", credentials.server_url(settings, port), settings.kubeconfig)
                 task_status.started(port)
         finally:

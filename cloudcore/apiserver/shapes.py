@@ -143,10 +143,31 @@ Event: reportingComponent=s reportingInstance=s
 Lease: apiVersion=s kind=s metadata=ObjectMeta spec=LeaseSpec
 LeaseSpec: holderIdentity=s leaseDurationSeconds=i acquireTime=s renewTime=s leaseTransitions=i strategy=s
 LeaseSpec: preferredHolder=s
-ObjectSync: apiVersion=s kind=s metadata=ObjectMeta spec=ObjectSyncSpec status=ObjectSyncStatus
-ClusterObjectSync: apiVersion=s kind=s metadata=ObjectMeta spec=ObjectSyncSpec status=ObjectSyncStatus
-ObjectSyncSpec: objectAPIVersion=s objectKind=s objectName=s
-ObjectSyncStatus: objectResourceVersion=s
+
+CustomResourceDefinition: apiVersion=s kind=s metadata=ObjectMeta spec=CustomResourceDefinitionSpec
+CustomResourceDefinition: status=CustomResourceDefinitionStatus
+CustomResourceDefinitionSpec: group=s names=CustomResourceDefinitionNames scope=s versions=[CustomResourceDefinitionVersion]
+CustomResourceDefinitionSpec: conversion=CustomResourceConversion preserveUnknownFields=b
+CustomResourceDefinitionNames: plural=s singular=s shortNames=[s] kind=s listKind=s categories=[s]
+CustomResourceDefinitionVersion: name=s served=b storage=b deprecated=b deprecationWarning=s schema=CustomResourceValidation
+CustomResourceDefinitionVersion: subresources=CustomResourceSubresources selectableFields=[SelectableField]
+CustomResourceDefinitionVersion: additionalPrinterColumns=[CustomResourceColumnDefinition]
+CustomResourceColumnDefinition: name=s type=s format=s description=s priority=i jsonPath=s
+SelectableField: jsonPath=s
+CustomResourceSubresources: status=o scale=CustomResourceSubresourceScale
+CustomResourceSubresourceScale: specReplicasPath=s statusReplicasPath=s labelSelectorPath=s
+CustomResourceConversion: strategy=s webhook=o
+CustomResourceValidation: openAPIV3Schema=JSONSchemaProps
+CustomResourceDefinitionStatus: conditions=[Condition] acceptedNames=CustomResourceDefinitionNames storedVersions=[s]
+JSONSchemaProps: id=s $schema=s $ref=s description=s type=s format=s title=s default=a maximum=n exclusiveMaximum=b minimum=n
+JSONSchemaProps: exclusiveMinimum=b maxLength=i minLength=i pattern=s maxItems=i minItems=i uniqueItems=b multipleOf=n enum=[a]
+JSONSchemaProps: maxProperties=i minProperties=i required=[s] items=JSONSchemaProps allOf=[JSONSchemaProps]
+JSONSchemaProps: oneOf=[JSONSchemaProps] anyOf=[JSONSchemaProps] not=JSONSchemaProps properties={JSONSchemaProps}
+JSONSchemaProps: additionalProperties=b|JSONSchemaProps patternProperties={JSONSchemaProps} dependencies=o additionalItems=a
+JSONSchemaProps: definitions={JSONSchemaProps} externalDocs=o example=a nullable=b x-kubernetes-preserve-unknown-fields=b
+JSONSchemaProps: x-kubernetes-embedded-resource=b x-kubernetes-int-or-string=b x-kubernetes-list-map-keys=[s]
+JSONSchemaProps: x-kubernetes-list-type=s x-kubernetes-map-type=s x-kubernetes-validations=[ValidationRule]
+ValidationRule: rule=s message=s messageExpression=s reason=s fieldPath=s optionalOldSelf=b
 
 PodTemplateSpec: metadata=ObjectMeta spec=PodSpec
 UpdateStrategy: type=s rollingUpdate=RollingUpdate

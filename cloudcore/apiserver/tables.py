@@ -65,15 +65,8 @@ def _lease(obj: Object, now: float) -> list[Any]:
     return [obj["metadata"]["name"], obj.get("spec", {}).get("holderIdentity", ""), age(obj, now)]
 
 
-def _object_sync(obj: Object, now: float) -> list[Any]:
-    spec, status = obj.get("spec", {}), obj.get("status", {})
-    return [
-        obj["metadata"]["name"],
-        spec.get("objectKind", ""),
-        spec.get("objectName", ""),
-        status.get("objectResourceVersion", ""),
-        age(obj, now),
-    ]
+def _definition(obj: Object, _now: float) -> list[Any]:
+    return [obj["metadata"]["name"], obj["metadata"].get("creationTimestamp", "")]
 
 
 def _event(obj: Object, now: float) -> list[Any]:
@@ -129,13 +122,7 @@ _EVENT_COLUMNS: Final = (
     column("Name", "Name of the event", wide=True, format="name"),
 )
 _DATA: Final = column("Data", "Number of keys", type="integer")
-_SYNC: Final = (
-    _NAME,
-    column("Kind", "Kind of the object"),
-    column("Object", "Name of the object"),
-    column("Version", "The version that the node holds"),
-    _AGE,
-)
+_CREATED: Final = column("Created At", "When the definition was made", type="date")
 _PRINTERS: Final[dict[str, Printer]] = {
     "pods": (POD_COLUMNS, pod_cells),
     "nodes": (_NODE_COLUMNS, _node),
@@ -144,8 +131,7 @@ _PRINTERS: Final[dict[str, Printer]] = {
     "secrets": ((_NAME, column("Type", "Type of the secret"), _DATA, _AGE), _secret),
     "serviceaccounts": ((_NAME, column("Secrets", "Number of secrets", type="integer"), _AGE), _service_account),
     "leases.coordination.k8s.io": ((_NAME, column("Holder", "Who holds the lease"), _AGE), _lease),
-    "objectsyncs.reliablesyncs.kubeedge.io": (_SYNC, _object_sync),
-    "clusterobjectsyncs.reliablesyncs.kubeedge.io": (_SYNC, _object_sync),
+    "customresourcedefinitions.apiextensions.k8s.io": ((_NAME, _CREATED), _definition),
     "events": (_EVENT_COLUMNS, _event),
 }
 
