@@ -136,6 +136,7 @@ def run_check(_: argparse.Namespace) -> int:
         ("types of build.py", [str(tools / "mypy"), "build.py"]),
         ("types of the demo", [str(tools / "mypy"), "examples/demo"]),
         ("types of the image recipe", [str(tools / "mypy"), "packaging/image"]),
+        ("types of the chart's recipe", [str(tools / "mypy"), "packaging/chart"]),
         ("imports", [str(tools / "lint-imports")]),
     ):
         print(f"== {name}: {' '.join([Path(command[0]).name, *command[1:]])}", flush=True)
