@@ -8,6 +8,7 @@ import trio
 
 from beehive.supervise import supervise
 from cloudcore.apiserver.api import Api
+from cloudcore.apiserver.apps.daemon_sets import DaemonSets
 from cloudcore.apiserver.apps.deployments import Deployments
 from cloudcore.apiserver.apps.garbage import Garbage
 from cloudcore.apiserver.apps.ownership import Ownership
@@ -25,3 +26,4 @@ def start(api: Api, nursery: trio.Nursery) -> None:
     nursery.start_soon(supervise, "replica sets", ReplicaSets(api, index).run)
     nursery.start_soon(supervise, "deployments", Deployments(api, index).run)
     nursery.start_soon(supervise, "garbage", Garbage(api, index).run)
+    nursery.start_soon(supervise, "daemon sets", DaemonSets(api, index).run)

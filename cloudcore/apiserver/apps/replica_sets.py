@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
-
-import trio
 
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.apps import conditions, template, victims
 from cloudcore.apiserver.apps.adoption import claim, concerned
 from cloudcore.apiserver.apps.keyed import Interest, Keyed, Place, itself, place_of
 from cloudcore.apiserver.apps.ownership import Ownership
+from cloudcore.apiserver.apps.steps import BURST, all_of, in_growing_batches
 from cloudcore.apiserver.events import Recorder
 from cloudcore.apiserver.history import Change
 from kube import pods
@@ -24,9 +24,6 @@ from kube.status import ApiError, NotFound
 
 log = logging.getLogger(__name__)
 
-_BURST: Final = 500
-"""Pods that one look creates or removes at most."""
-_AT_ONCE: Final = 16
 FAILURE: Final = "ReplicaFailure"
 
 
@@ -62,9 +59,9 @@ class ReplicaSets:
         if not is_deleting(owner):
             try:
                 if surplus < 0:
-                    await self._create(owner, min(-surplus, _BURST))
+                    await in_growing_batches([partial(self._create_one, owner)] * -surplus)
                 elif surplus > 0:
-                    await self._delete(owner, active, min(surplus, _BURST))
+                    await self._delete(owner, active, min(surplus, BURST))
             except ApiError as error:
                 failure = error
         # The store has what was just written already: the status counts it.
@@ -73,15 +70,6 @@ class ReplicaSets:
         if failure is not None:
             raise failure
         return _next_look(owner, active)
-
-    async def _create(self, owner: Object, number: int) -> None:
-        """One first, then twice as many each time: a pod that cannot be is tried once, and not 500 times."""
-        batch, left = 1, number
-        while left > 0:
-            batch = min(batch, left)
-            await _all_of([self._create_one] * batch, owner)
-            left -= batch
-            batch *= 2
 
     async def _create_one(self, owner: Object) -> None:
         try:
@@ -95,7 +83,7 @@ class ReplicaSets:
 
     async def _delete(self, owner: Object, active: list[Object], number: int) -> None:
         chosen = victims.to_delete(active, number, self._related(owner), time.time())
-        await _all_of([lambda owner, pod=pod: self._delete_one(owner, pod) for pod in chosen], owner)
+        await all_of([partial(self._delete_one, owner, pod) for pod in chosen])
 
     async def _delete_one(self, owner: Object, pod: Object) -> None:
         try:
@@ -153,21 +141,3 @@ def _next_look(owner: Object, active: list[Object]) -> float | None:
     now, min_ready = time.time(), owner["spec"].get("minReadySeconds", 0)
     times = [pods.until_available(pod, min_ready, now) for pod in active]
     return min((left for left in times if left is not None and left > 0), default=None)
-
-
-async def _all_of(steps: list[Any], owner: Object) -> None:
-    """All at once, as far as there is room. Raises the first fault after all have ended."""
-    room, faults = trio.CapacityLimiter(_AT_ONCE), []
-
-    async def one(step: Any) -> None:
-        async with room:
-            try:
-                await step(owner)
-            except ApiError as error:
-                faults.append(error)
-
-    async with trio.open_nursery() as nursery:
-        for step in steps:
-            nursery.start_soon(one, step)
-    if faults:
-        raise faults[0]

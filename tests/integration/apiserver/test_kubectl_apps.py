@@ -101,3 +101,56 @@ async def test_scale_and_cascades(cluster: Server) -> None:
     await kubectl("delete", "deploy", "web")
     await kubectl("wait", "--for=delete", "pods", "-l", "app=web", "--timeout=20s")
     assert "No resources" in await kubectl("get", "rs")
+
+
+AGENT = """
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template:
+    metadata: {labels: {app: agent}}
+    spec:
+      containers: [{name: c, image: "agent:1"}]
+"""
+
+
+async def test_a_daemon_set_is_everywhere(cluster: Server) -> None:
+    kubectl = cluster.kubectl
+    await kubectl("apply", "-f", "-", stdin=AGENT)
+    assert "successfully rolled out" in await kubectl("rollout", "status", "ds/agent", "--timeout=20s")
+    await kubectl("create", "-f", "-", stdin=NODE.replace("edge-1", "edge-2"))
+    await kubectl("wait", "--for=jsonpath={.status.numberAvailable}=2", "ds/agent", "--timeout=20s")
+    nodes = await kubectl("get", "pods", "-l", "app=agent", "-o", "jsonpath={.items[*].spec.nodeName}")
+    assert sorted(nodes.split()) == ["edge-1", "edge-2"]
+    await kubectl("set", "image", "ds/agent", "c=agent:2")
+    assert "successfully rolled out" in await kubectl("rollout", "status", "ds/agent", "--timeout=20s")
+    images = await kubectl("get", "pods", "-l", "app=agent", "-o", "jsonpath={.items[*].spec.containers[0].image}")
+    assert set(images.split()) == {"agent:2"}
+    await kubectl("rollout", "undo", "ds/agent")
+    await kubectl("rollout", "status", "ds/agent", "--timeout=20s")
+    history = await kubectl("rollout", "history", "ds/agent")
+    assert [line.split()[0] for line in history.splitlines()[2:4]] == ["2", "3"]
+    assert "NAME" in await kubectl("get", "controllerrevisions")
+    await kubectl("cordon", "edge-2")  # such pods stay
+    await kubectl("taint", "node", "edge-1", "a=b:NoExecute")
+    await kubectl("wait", "--for=jsonpath={.status.desiredNumberScheduled}=1", "ds/agent", "--timeout=20s")
+    assert (await kubectl("get", "pods", "-l", "app=agent", "-o", "jsonpath={.items[*].spec.nodeName}")).split()[-1:] == [
+        "edge-2"
+    ]
+
+
+async def test_drain_leaves_daemons_and_moves_the_rest(cluster: Server) -> None:
+    kubectl = cluster.kubectl
+    await kubectl("apply", "-f", "-", stdin=AGENT)
+    await kubectl("apply", "-f", "-", stdin=WEB)
+    await kubectl("rollout", "status", "deploy/web", "--timeout=20s")
+    await kubectl("rollout", "status", "ds/agent", "--timeout=20s")
+    await kubectl("create", "-f", "-", stdin=NODE.replace("edge-1", "edge-2"))
+    assert "DaemonSet-managed" in await cluster.kubectl_fails("drain", "edge-1")
+    assert "drained" in await kubectl("drain", "edge-1", "--ignore-daemonsets", "--timeout=20s")
+    await kubectl("rollout", "status", "deploy/web", "--timeout=20s")
+    nodes = await kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}")
+    assert set(nodes.split()) == {"edge-2"}
+    await kubectl("uncordon", "edge-1")
