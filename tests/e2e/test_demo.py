@@ -101,11 +101,13 @@ def start(folder: Path) -> subprocess.Popen[str]:
     """A demo that has come to its end and stays."""
     process = subprocess.Popen([*DEMO, "--folder", str(folder), "--runtime", "process"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
+    said = []
     for line in process.stdout:
+        said.append(line)
         if "Ctrl-C stops everything" in line:
             return process
     process.stdout.close()
-    raise AssertionError(f"the demo ended with {process.wait()}")
+    raise AssertionError(f"the demo ended with {process.wait()}:\n{''.join(said)}")
 
 
 def test_ctrl_c_cleans_up(folder: Path) -> None:
