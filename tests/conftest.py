@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -101,21 +101,65 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     import programs
     from cluster import Cluster
 
+    made = Cluster(tmp_path_factory.mktemp("kubernetes"), _built(request, programs.CONTROL_PLANE))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def real_node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """A Kubernetes with one real node, tests/kubernetes/node.py. It is not the one of ``cluster``; tests that share it clear
+    away what they made."""
+    import node
+    import programs
+
+    folders = [_built(request, suite) for suite in (programs.CONTROL_PLANE, programs.NODE)]
+    _available(node.requirements)
+    made = node.Node(tmp_path_factory.mktemp("node"), *folders)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def helm(request: pytest.FixtureRequest, real_node: object, tmp_path_factory: pytest.TempPathFactory) -> object:
+    """Real Helm with the rights of an administrator of ``real_node``, tests/kubernetes/helm_command.py."""
+    import programs
+    from helm_command import Helm
+    from node import Node
+
+    assert isinstance(real_node, Node)
+    return Helm(_built(request, programs.HELM) / "helm", real_node.admin, tmp_path_factory.mktemp("helm"))
+
+
+Result = TypeVar("Result")
+
+
+def _built(request: pytest.FixtureRequest, suite: Any) -> Path:
+    """The folder with these programs, built first if need be; that takes minutes, so it is said past pytest's capture."""
+    import programs
+
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def say(text: str) -> None:
         with capture.global_and_fixture_disabled():
             print(f"\n{text}", flush=True)
 
+    return _available(lambda: programs.ensure(say, suite))
+
+
+def _available(look: Callable[[], Result]) -> Result:
+    """What this machine lacks for a real Kubernetes is the reason of a skip; in CI it is a failure."""
+    import programs
+
     try:
-        built = programs.ensure(say)
+        return look()
     except programs.Unavailable as error:
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI must have a real Kubernetes: {error}")
         pytest.skip(f"needs a real Kubernetes: {error}")
-    made = Cluster(tmp_path_factory.mktemp("kubernetes"), built)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()

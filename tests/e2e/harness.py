@@ -80,6 +80,11 @@ class Program:
         if not self.running():
             raise Died(f"{self.name} has ended: {self.output()[-3000:]}")
 
+    def wait(self, within: float) -> int:
+        """Until it has ended by itself. Raises subprocess.TimeoutExpired."""
+        assert self._process is not None
+        return self._process.wait(within)
+
     def kill(self) -> None:
         """SIGKILL, as a power cut would."""
         self._end(signal.SIGKILL)

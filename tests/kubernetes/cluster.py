@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from e2e.harness import Program, eventually, free_ports
-from programs import ETCD
 
 from beehive.files import write_atomically
 from kube import kubeconfig
@@ -50,11 +49,14 @@ class Refused(OSError):
 
 
 class Cluster:
-    """``start`` it once; tests that share it call ``clean`` in between."""
+    """``start`` it once; tests that share it call ``clean`` in between.
 
-    def __init__(self, folder: Path, programs: Path) -> None:
+    address: where nodes and pods reach the API server; loopback means that there are none. services: the network of Services.
+    """
+
+    def __init__(self, folder: Path, programs: Path, *, address: str = HOST, services: str = SERVICES) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.folder, self.address, self.services = folder, address, services
         self.port, self._store_port, self._peer_port = free_ports(3)
         self.server = f"https://{HOST}:{self.port}"
         self.authority = Authority.create("test-kubernetes")
@@ -65,28 +67,29 @@ class Cluster:
         self.apiserver = Program("kube-apiserver", _tied(self._apiserver(programs)), folder)
         self.controllers = Program("kube-controller-manager", _tied(self._controller_manager(programs)), folder)
         self.scheduler = Program("kube-scheduler", _tied(self._scheduler(programs)), folder)
-        self._tls = ssl.create_default_context(cafile=str(self._path("ca.crt")))
-        self._tls.load_cert_chain(self._path("admin.crt"), self._path("admin.key"))
+        self._tls = ssl.create_default_context(cafile=str(self.path("ca.crt")))
+        self._tls.load_cert_chain(self.path("admin.crt"), self.path("admin.key"))
 
     # ------------------------------------------------------------------------------------------------- files
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
         return self.folder / "pki" / name
 
     def _certificates(self) -> None:
-        write_atomically(self._path("ca.crt"), self.authority.certificate_pem)
+        write_atomically(self.path("ca.crt"), self.authority.certificate_pem)
         names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
-        self._keep("apiserver", self.authority.issue_server(names, [HOST, "10.0.0.1"], DAYS))
-        self._keep("etcd", self._both_ways())
-        self._keep("etcd-client", self.authority.issue_client("kube-apiserver", ["etcd-clients"], DAYS))
-        self._keep("accounts", self.authority.issue_client("service-accounts", [], DAYS))
-        self._user("admin", "admin", ["system:masters"])
-        self._user("controller-manager", "system:kube-controller-manager", [])
-        self._user("scheduler", "system:kube-scheduler", [])
+        first = str(ipaddress.ip_network(self.services)[1])
+        self.keep("apiserver", self.authority.issue_server(names, {HOST, self.address, first}, DAYS))
+        self.keep("etcd", self._both_ways())
+        self.keep("etcd-client", self.authority.issue_client("kube-apiserver", ["etcd-clients"], DAYS))
+        self.keep("accounts", self.authority.issue_client("service-accounts", [], DAYS))
+        self.user("admin", "admin", ["system:masters"])
+        self.user("controller-manager", "system:kube-controller-manager", [])
+        self.user("scheduler", "system:kube-scheduler", [])
 
-    def _keep(self, name: str, pair: KeyPair) -> None:
-        write_atomically(self._path(f"{name}.crt"), certificate_pem(pair.certificate_der))
-        write_atomically(self._path(f"{name}.key"), key_pem(pair.key_der))
+    def keep(self, name: str, pair: KeyPair) -> None:
+        write_atomically(self.path(f"{name}.crt"), certificate_pem(pair.certificate_der))
+        write_atomically(self.path(f"{name}.key"), key_pem(pair.key_der))
 
     def _both_ways(self) -> KeyPair:
         """etcd also speaks to itself, as a client with its server's certificate (its JSON interface does). Certificates for both
@@ -105,12 +108,14 @@ class Cluster:
         form = serialization.PrivateFormat.TraditionalOpenSSL
         return KeyPair(certificate, key.private_bytes(serialization.Encoding.DER, form, serialization.NoEncryption()))
 
-    def _user(self, file: str, name: str, groups: Sequence[str]) -> None:
-        """A client certificate and the kubeconfig that uses it."""
+    def user(self, file: str, name: str, groups: Sequence[str], *, server: str = HOST) -> Path:
+        """A client certificate and the kubeconfig that uses it, whose path is returned."""
         pair = self.authority.issue_client(name, groups, DAYS)
-        self._keep(file, pair)
+        self.keep(file, pair)
         who = self._connection(certificate=certificate_pem(pair.certificate_der), key=key_pem(pair.key_der))
-        write_atomically(self.folder / f"{file}.kubeconfig", kubeconfig.dump(who))
+        target = self.folder / f"{file}.kubeconfig"
+        write_atomically(target, kubeconfig.dump(replace(who, server=f"https://{server}:{self.port}")))
+        return target
 
     def _connection(self, **who: Any) -> Connection:
         return Connection(server=self.server, ca=self.authority.certificate_pem, **who)
@@ -120,16 +125,16 @@ class Cluster:
     def _etcd(self) -> list[str]:
         store, peers = f"https://{HOST}:{self._store_port}", f"http://{HOST}:{self._peer_port}"
         return [
-            ETCD,
+            "etcd",
             f"--data-dir={self.folder / 'etcd-data'}",
             f"--listen-client-urls={store}",
             f"--advertise-client-urls={store}",
             f"--listen-peer-urls={peers}",
             f"--initial-advertise-peer-urls={peers}",
             f"--initial-cluster=default={peers}",
-            f"--cert-file={self._path('etcd.crt')}",
-            f"--key-file={self._path('etcd.key')}",
-            f"--trusted-ca-file={self._path('ca.crt')}",
+            f"--cert-file={self.path('etcd.crt')}",
+            f"--key-file={self.path('etcd.key')}",
+            f"--trusted-ca-file={self.path('ca.crt')}",
             "--client-cert-auth",
         ]
 
@@ -137,30 +142,41 @@ class Cluster:
         return [
             str(programs / "kube-apiserver"),
             f"--etcd-servers=https://{HOST}:{self._store_port}",
-            f"--etcd-cafile={self._path('ca.crt')}",
-            f"--etcd-certfile={self._path('etcd-client.crt')}",
-            f"--etcd-keyfile={self._path('etcd-client.key')}",
-            f"--bind-address={HOST}",
-            f"--advertise-address={HOST}",
-            "--endpoint-reconciler-type=none",
+            f"--etcd-cafile={self.path('ca.crt')}",
+            f"--etcd-certfile={self.path('etcd-client.crt')}",
+            f"--etcd-keyfile={self.path('etcd-client.key')}",
+            *self._reach(),
             f"--secure-port={self.port}",
-            f"--tls-cert-file={self._path('apiserver.crt')}",
-            f"--tls-private-key-file={self._path('apiserver.key')}",
-            f"--client-ca-file={self._path('ca.crt')}",
+            f"--tls-cert-file={self.path('apiserver.crt')}",
+            f"--tls-private-key-file={self.path('apiserver.key')}",
+            f"--client-ca-file={self.path('ca.crt')}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             f"--service-account-issuer={ISSUER}",
-            f"--service-account-key-file={self._path('accounts.key')}",
-            f"--service-account-signing-key-file={self._path('accounts.key')}",
-            f"--service-cluster-ip-range={SERVICES}",
+            f"--service-account-key-file={self.path('accounts.key')}",
+            f"--service-account-signing-key-file={self.path('accounts.key')}",
+            f"--service-cluster-ip-range={self.services}",
+        ]
+
+    def _reach(self) -> list[str]:
+        """Pods come in through Service `kubernetes`; the API server goes out to kubelets (logs, exec)."""
+        if self.address == HOST:
+            return [f"--bind-address={HOST}", f"--advertise-address={HOST}", "--endpoint-reconciler-type=none"]
+        return [
+            "--bind-address=0.0.0.0",
+            f"--advertise-address={self.address}",
+            f"--kubelet-client-certificate={self.path('admin.crt')}",
+            f"--kubelet-client-key={self.path('admin.key')}",
+            f"--kubelet-certificate-authority={self.path('ca.crt')}",
+            "--kubelet-preferred-address-types=InternalIP",
         ]
 
     def _controller_manager(self, programs: Path) -> list[str]:
         return [
             str(programs / "kube-controller-manager"),
             f"--kubeconfig={self.folder / 'controller-manager.kubeconfig'}",
-            f"--service-account-private-key-file={self._path('accounts.key')}",
-            f"--root-ca-file={self._path('ca.crt')}",
+            f"--service-account-private-key-file={self.path('accounts.key')}",
+            f"--root-ca-file={self.path('ca.crt')}",
             "--use-service-account-credentials",
             "--leader-elect=false",
             "--secure-port=0",
@@ -213,8 +229,8 @@ class Cluster:
         return revision
 
     def _etcd_call(self, method: str, body: dict[str, Any]) -> Any:
-        tls = ssl.create_default_context(cafile=str(self._path("ca.crt")))
-        tls.load_cert_chain(self._path("etcd-client.crt"), self._path("etcd-client.key"))
+        tls = ssl.create_default_context(cafile=str(self.path("ca.crt")))
+        tls.load_cert_chain(self.path("etcd-client.crt"), self.path("etcd-client.key"))
         request = urllib.request.Request(
             f"https://{HOST}:{self._store_port}/v3/kv/{method}", data=json.dumps(body).encode(), method="POST"
         )

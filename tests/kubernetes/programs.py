@@ -1,8 +1,9 @@
-"""The Kubernetes programs for the tests: built once from the modules that go.mod names, then kept outside the tree.
+"""Programs for the tests that come from the Go module registry: built once from the modules that a go.mod names, then kept
+outside the tree.
 
-    python3 tests/kubernetes/programs.py      builds them if they are not there, prints their folder
+    python3 tests/kubernetes/programs.py      builds what is not there, prints the folders
 
-Runs on a bare Python. The folder's name carries a hash of everything that decides about the result, so a raised version, another
+Runs on a bare Python. A folder's name carries a hash of everything that decides about the result, so a raised version, another
 Go or another flag builds anew and the old folder can be removed at any time.
 """
 
@@ -19,89 +20,130 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 FLAGS = "-trimpath -buildvcs=false"
-ETCD = "etcd"
 
 Say = Callable[[str], None]
 
 
 class Unavailable(Exception):
-    """This machine cannot run a Kubernetes for tests. The text says what it lacks and how to get it."""
+    """This machine cannot run what a test wants. The text says what it lacks and how to get it."""
 
 
 class BuildFailed(Exception):
     """The programs could not be built although Go is there."""
 
 
-def version() -> str:
-    """Of Kubernetes, as go.mod names it: v1.34.4."""
-    found = re.search(r"^\s*(?:require\s+)?k8s\.io/kubernetes (v[\w.+-]+)", (HERE / "go.mod").read_text(), re.MULTILINE)
-    assert found, "go.mod names no version of k8s.io/kubernetes"
-    return found[1]
+@dataclass(frozen=True)
+class Suite:
+    """Programs that are built together and lie in one folder."""
+
+    title: str
+    module: str
+    home: Path
+    """Where the go.mod is that names ``module`` and, as tools, its programs."""
+    names: tuple[str, ...]
+    version_variable: str
+    """What the linker sets to the version. Without one the API server calls itself v0.0.0-master and refuses to emulate any."""
+    needs: tuple[tuple[str, str], ...] = ()
+    """What else must be in PATH for them to be of use: program, Debian's package."""
+
+    @property
+    def version(self) -> str:
+        """As go.mod names it: v1.34.4."""
+        found = re.search(rf"^\s*(?:require\s+)?{re.escape(self.module)} (v[\w.+-]+)", self._go_mod(), re.MULTILINE)
+        assert found, f"{self.home}/go.mod names no version of {self.module}"
+        return found[1]
+
+    @property
+    def needed_go(self) -> tuple[int, int]:
+        found = re.search(r"^go (\d+)\.(\d+)", self._go_mod(), re.MULTILINE)
+        assert found, f"{self.home}/go.mod names no version of Go"
+        return int(found[1]), int(found[2])
+
+    def _go_mod(self) -> str:
+        return (self.home / "go.mod").read_text()
+
+    @property
+    def link_flags(self) -> str:
+        return f"-s -w -X {self.version_variable}={self.version}"
+
+    def folder(self, go_version: str) -> Path:
+        """Where they belong when this Go builds them."""
+        digest = hashlib.sha256("\0".join([go_version, FLAGS, self.link_flags, *self.names]).encode())
+        for name in ("go.mod", "go.sum"):
+            digest.update((self.home / name).read_bytes())
+        return cache() / f"{self.title}-{self.version}-{digest.hexdigest()[:12]}"
+
+    def complete(self, folder: Path) -> bool:
+        return all((folder / name).is_file() for name in self.names)
 
 
-def requirements() -> None:
-    """Raises Unavailable when this machine has no etcd, or neither the built programs nor a Go that could build them."""
-    if shutil.which(ETCD) is None:
-        raise Unavailable("etcd is missing (apt-get install etcd-server)")
-    if not _complete(folder_with(go())):
-        _must_be_new_enough(go())
+_COMPONENT_VERSION = "k8s.io/component-base/version.gitVersion"
+CONTROL_PLANE = Suite(
+    "control-plane",
+    "k8s.io/kubernetes",
+    HERE,
+    ("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+    _COMPONENT_VERSION,
+    (("etcd", "etcd-server"),),
+)
+NODE = Suite(
+    "node",
+    "k8s.io/kubernetes",
+    HERE,
+    ("kubelet", "kube-proxy"),
+    _COMPONENT_VERSION,
+    (("containerd", "containerd"), ("runc", "runc"), ("iptables", "iptables"), ("ip", "iproute2"), ("nsenter", "util-linux")),
+)
+HELM = Suite("helm", "helm.sh/helm/v3", HERE / "helm", ("helm",), "helm.sh/helm/v3/internal/version.version")
+SUITES = (CONTROL_PLANE, NODE, HELM)
 
 
-def go() -> str:
+def ensure(say: Say, suite: Suite = CONTROL_PLANE) -> Path:
+    """The folder with the programs; builds them the first time. Raises Unavailable, BuildFailed."""
+    for program, package in suite.needs:
+        if shutil.which(program) is None:
+            raise Unavailable(f"{program} is missing (apt-get install {package})")
+    have = _go(suite)
+    folder = suite.folder(have)
+    if suite.complete(folder):
+        return folder
+    _must_be_new_enough(suite, have)
+    with _alone(folder):
+        if not suite.complete(folder):
+            _build(suite, folder, say)
+    return folder
+
+
+def _go(suite: Suite) -> str:
     """What `go version` says: "go1.24.4 linux/amd64". Raises Unavailable."""
     program = shutil.which("go")
     if program is None:
-        raise Unavailable(f"Go is missing ({'.'.join(map(str, _needed()))} or newer, to build kube-apiserver)")
+        raise Unavailable(f"Go is missing ({_dotted(suite.needed_go)} or newer, to build {suite.names[0]})")
     done = subprocess.run([program, "version"], capture_output=True, text=True, check=False, cwd=HERE, env=_environment())
     if done.returncode:
         raise Unavailable(f"{program} does not work: {done.stderr.strip()}")
     return done.stdout.strip().removeprefix("go version ")
 
 
-def _must_be_new_enough(have: str) -> None:
+def _must_be_new_enough(suite: Suite, have: str) -> None:
     found = re.match(r"go(\d+)\.(\d+)", have)
-    if found and (int(found[1]), int(found[2])) < _needed():
-        needed = ".".join(map(str, _needed()))
-        raise Unavailable(f"Go is too old: {have}; {needed} or newer is needed to build kube-apiserver {version()}")
+    if found and (int(found[1]), int(found[2])) < suite.needed_go:
+        raise Unavailable(
+            f"Go is too old: {have}; {_dotted(suite.needed_go)} or newer is needed to build {suite.names[0]} {suite.version}"
+        )
 
 
-def _needed() -> tuple[int, int]:
-    found = re.search(r"^go (\d+)\.(\d+)", (HERE / "go.mod").read_text(), re.MULTILINE)
-    assert found, "go.mod names no version of Go"
-    return int(found[1]), int(found[2])
+def _dotted(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
 
 
 def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgecore" / "kubernetes"
-
-
-def folder_with(go_version: str) -> Path:
-    """Where programs built by this Go belong."""
-    digest = hashlib.sha256("\0".join([go_version, FLAGS, _link_flags(), *NAMES]).encode())
-    for name in ("go.mod", "go.sum"):
-        digest.update((HERE / name).read_bytes())
-    return cache() / f"{version()}-{digest.hexdigest()[:12]}"
-
-
-def _complete(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in NAMES)
-
-
-def ensure(say: Say) -> Path:
-    """The folder with the programs; builds them the first time. Raises Unavailable, BuildFailed."""
-    requirements()
-    folder = folder_with(go())
-    if _complete(folder):
-        return folder
-    with _alone(folder):
-        if not _complete(folder):
-            _build(folder, say)
-    return folder
 
 
 @contextmanager
@@ -113,33 +155,27 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _build(folder: Path, say: Say) -> None:
-    """Into a folder beside the final one, which is then renamed: what is there is complete."""
-    say(f"building Kubernetes {version()} for the tests into {folder} (the first time: minutes) ...")
+def _build(suite: Suite, folder: Path, say: Say) -> None:
+    """Into a folder beside the final one, which is then renamed: what is there is complete. One command for all of a suite: it
+    links one program while it compiles for the next."""
+    say(f"building {', '.join(suite.names)} {suite.version} for the tests into {folder} (the first time: minutes) ...")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=".building-", dir=folder.parent) as made:
         target = Path(made) / "programs"
         target.mkdir()
-        for number, name in enumerate(NAMES, 1):
-            start = time.monotonic()
-            _run(["go", "build", "-ldflags", _link_flags(), "-o", str(target / name), f"k8s.io/kubernetes/cmd/{name}"], name)
-            say(f"... {number}/{len(NAMES)} {name} ({time.monotonic() - start:.0f} s)")
+        packages = [f"{suite.module}/cmd/{name}" for name in suite.names]
+        _run(suite, ["go", "build", "-ldflags", suite.link_flags, "-o", f"{target}/", *packages])
         if folder.exists():
             shutil.rmtree(folder)
         target.rename(folder)
-    say(f"... Kubernetes is built ({time.monotonic() - began:.0f} s; next time it is only looked up)")
+    say(f"... built ({time.monotonic() - began:.0f} s; next time it is only looked up)")
 
 
-def _run(argv: list[str], name: str) -> None:
-    done = subprocess.run(argv, cwd=HERE, capture_output=True, text=True, check=False, env=_environment())
+def _run(suite: Suite, argv: list[str]) -> None:
+    done = subprocess.run(argv, cwd=suite.home, capture_output=True, text=True, check=False, env=_environment())
     if done.returncode:
         tail = "\n".join(done.stderr.splitlines()[-15:])
-        raise BuildFailed(f"{name} {version()} cannot be built (`{' '.join(argv)}` in {HERE}):\n{tail}")
-
-
-def _link_flags() -> str:
-    """Without a version in it, the API server calls itself v0.0.0-master and refuses to emulate any version."""
-    return f"-s -w -X k8s.io/component-base/version.gitVersion={version()}"
+        raise BuildFailed(f"{suite.title} {suite.version} cannot be built (`{' '.join(argv)}` in {suite.home}):\n{tail}")
 
 
 def _environment() -> dict[str, str]:
@@ -150,7 +186,8 @@ def _environment() -> dict[str, str]:
 def main() -> int:
     """0: they are there. 3: this machine cannot have them. 1: the build failed."""
     try:
-        print(ensure(lambda text: print(text, file=sys.stderr, flush=True)))
+        for suite in SUITES:
+            print(ensure(lambda text: print(text, file=sys.stderr, flush=True), suite))
     except (Unavailable, BuildFailed) as error:
         print(error, file=sys.stderr)
         return 3 if isinstance(error, Unavailable) else 1

@@ -25,56 +25,74 @@ def program(folder: Path, name: str, text: str) -> None:
 
 def test_no_etcd_is_named(machine: Path) -> None:
     with pytest.raises(programs.Unavailable, match=r"etcd is missing \(apt-get install etcd-server\)"):
-        programs.ensure(print)
+        programs.ensure(print, programs.CONTROL_PLANE)
+
+
+def test_each_suite_asks_only_for_what_it_needs(machine: Path) -> None:
+    with pytest.raises(programs.Unavailable, match=r"containerd is missing \(apt-get install containerd\)"):
+        programs.ensure(print, programs.NODE)
+    with pytest.raises(programs.Unavailable, match=r"Go is missing \(1\.24 or newer, to build helm\)"):
+        programs.ensure(print, programs.HELM)
 
 
 def test_no_go_is_named(machine: Path) -> None:
     program(machine, "etcd", "")
     with pytest.raises(programs.Unavailable, match="Go is missing"):
-        programs.ensure(print)
+        programs.ensure(print, programs.CONTROL_PLANE)
 
 
 def test_an_old_go_is_named(machine: Path) -> None:
     program(machine, "etcd", "")
     program(machine, "go", "echo go version go1.19.8 linux/amd64")
     with pytest.raises(programs.Unavailable, match=r"Go is too old: go1\.19\.8 .* 1\.24 or newer"):
-        programs.ensure(print)
+        programs.ensure(print, programs.CONTROL_PLANE)
 
 
 GOOD_GO = """
 if [ "$1" = version ]; then echo go version go1.26.0 linux/amd64; exit; fi
-while [ "$1" != -o ]; do shift; done; echo built > "$2"
+while [ "$1" != -o ]; do shift; done
+target=$2; shift 2
+for package; do echo built > "$target${package##*/}"; done
 """
 
 
-def test_they_are_built_once(machine: Path) -> None:
-    program(machine, "etcd", "")
+@pytest.mark.parametrize("suite", programs.SUITES, ids=lambda suite: suite.title)
+def test_they_are_built_once(machine: Path, suite: programs.Suite) -> None:
+    for name, _ in suite.needs:
+        program(machine, name, "")
     program(machine, "go", GOOD_GO)
     said: list[str] = []
-    folder = programs.ensure(said.append)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(programs.NAMES)
+    folder = programs.ensure(said.append, suite)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(suite.names)
     assert folder.is_relative_to(machine / "cache" / "edgecore" / "kubernetes")
-    assert len(said) == 2 + len(programs.NAMES)
-    assert programs.ensure(said.append) == folder
-    assert len(said) == 2 + len(programs.NAMES)
+    assert len(said) == 2
+    assert programs.ensure(said.append, suite) == folder
+    assert len(said) == 2
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".building")] == []
 
 
 def test_a_build_that_fails_leaves_nothing_and_says_why(machine: Path) -> None:
-    program(machine, "etcd", "")
     program(
         machine, "go", 'case $1 in version) echo go version go1.26.0 linux/amd64;; *) echo "no such module" >&2; exit 1;; esac'
     )
     with pytest.raises(programs.BuildFailed, match="no such module"):
-        programs.ensure(lambda _: None)
-    assert not any((machine / "cache" / "edgecore" / "kubernetes").glob("v*-????????????"))
+        programs.ensure(lambda _: None, programs.HELM)
+    assert not any((machine / "cache" / "edgecore" / "kubernetes").glob("*-v*-????????????"))
 
 
-def test_another_go_builds_anew() -> None:
-    assert programs.folder_with("go1.25 linux/amd64") != programs.folder_with("go1.26 linux/amd64")
+def test_another_go_builds_anew_and_no_two_suites_share_a_folder() -> None:
+    folders = {suite.folder(go) for suite in programs.SUITES for go in ("go1.25 linux/amd64", "go1.26 linux/amd64")}
+    assert len(folders) == 2 * len(programs.SUITES)
 
 
 def test_everything_is_of_one_version() -> None:
     staging = re.findall(r"=> k8s\.io/\S+ v0\.(\S+)", (programs.HERE / "go.mod").read_text())
     assert len(staging) > 20
-    assert {f"v1.{version}" for version in staging} == {programs.version()}
+    assert {f"v1.{version}" for version in staging} == {programs.CONTROL_PLANE.version} == {programs.NODE.version}
+
+
+@pytest.mark.parametrize("suite", programs.SUITES, ids=lambda suite: suite.title)
+def test_go_mod_names_each_program_as_a_tool(suite: programs.Suite) -> None:
+    """So that `go mod tidy` keeps what they need."""
+    tools = (suite.home / "go.mod").read_text()
+    assert [name for name in suite.names if not re.search(rf"^(\t|tool ){suite.module}/cmd/{name}$", tools, re.MULTILINE)] == []
