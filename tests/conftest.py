@@ -37,6 +37,12 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return _no_skip_in_ci((yield))
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The node is dear to start: of the processes that share the tests, one has it, and all tests of it."""
+    if "real_node" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.xdist_group("real_node"))
+
+
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
