@@ -8,6 +8,7 @@ import sys
 import click
 
 from keadm.gettoken import gettoken_command
+from keadm.init import init_command, manifest_command
 from keadm.join import join_command
 from keadm.reset import reset_command
 from keadm.version import version_command
@@ -15,11 +16,11 @@ from keadm.version import version_command
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def keadm() -> None:
-    """Joins machines to the cloud as edge nodes, and lets them leave again."""
+    """Installs the cloud half in a cluster, joins machines as edge nodes, and lets them leave again."""
     logging.basicConfig(level=logging.ERROR, format="%(message)s")  # commands speak for themselves
 
 
-for _command in (gettoken_command, join_command, reset_command, version_command):
+for _command in (init_command, manifest_command, gettoken_command, join_command, reset_command, version_command):
     keadm.add_command(_command)
 
 

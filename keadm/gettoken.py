@@ -30,14 +30,15 @@ STANDALONE = Path("/etc/kubeedge/kubeconfig.yaml")
 def gettoken_command(kube_config: Path | None) -> None:
     """Print the token with which edges join."""
     try:
-        token = trio.run(get_token, kube_config or _usual())
+        token = trio.run(get_token, kube_config or usual_kubeconfig())
     except KeadmError as error:
         click.echo(f"failed to get token, err is {error.message}")
         raise
     click.echo(token)
 
 
-def _usual() -> Path:
+def usual_kubeconfig() -> Path:
+    """Where an administrator's is. Raises KeadmError."""
     try:
         for path in (USUAL, STANDALONE):
             if path.exists():

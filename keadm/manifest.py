@@ -1,0 +1,198 @@
+"""The objects that ``keadm init`` installs: those that come with the program, changed as the command line asks.
+
+Pure. The manifests are rendered from packaging/chart/cloudcore; the keys of ``--set`` are those of the chart, which are
+KubeEdge's.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+import yaml
+
+from beehive import settings
+from cloudcore.config import CloudCoreConfig, check
+from keadm import sets
+from keadm.steps import KeadmError
+from kube import objects
+from kube.objects import Object
+
+CONFIG_KEY = "cloudcore.yaml"
+CHECKSUM = "checksum/config"
+
+
+class _Block(msgspec.Struct, rename="camel", kw_only=True):
+    """None: as in the manifests, or as it is in the cluster."""
+
+
+class Image(_Block):
+    repository: str | None = None
+    tag: str | None = None
+    pull_policy: str | None = None
+    pull_secrets: list[dict[str, str]] | None = None
+
+
+class Service(_Block):
+    type: str | None = None
+    cloudhub_node_port: int | None = None
+    cloudhub_https_node_port: int | None = None
+
+
+class CloudCore(msgspec.Struct, rename="camel", kw_only=True):
+    replica_count: int | None = None
+    image: Image = msgspec.field(default_factory=Image)
+    modules: dict[str, Any] = msgspec.field(default_factory=dict)
+    kube_api_config: dict[str, Any] = msgspec.field(default_factory=dict, name="kubeAPIConfig")
+    feature_gates: dict[str, Any] = msgspec.field(default_factory=dict)
+    service: Service = msgspec.field(default_factory=Service)
+    node_selector: dict[str, str] | None = None
+    tolerations: list[dict[str, Any]] | None = None
+    resources: dict[str, Any] | None = None
+    priority_class_name: str | None = None
+
+
+class Values(_Block):
+    """What ``--set`` may change; everything else is a matter of the chart."""
+
+    cloud_core: CloudCore = msgspec.field(default_factory=CloudCore)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line asks for."""
+
+    advertise: tuple[str, ...] = ()
+    version: str = ""
+    repository: str = ""
+    sets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Present:
+    """What is in the cluster and stays unless the command line says otherwise. config: the text of cloudcore.yaml."""
+
+    config: str = ""
+    replicas: int | None = None
+    service: Object = field(default_factory=dict)
+
+
+def definitions() -> list[Object]:
+    """The custom resource definitions."""
+    folder = files("cloudcore") / "crds"
+    texts = (one.read_text(encoding="utf-8") for one in sorted(folder.iterdir(), key=lambda one: one.name))
+    return [obj for text in texts for obj in yaml.safe_load_all(text) if obj]
+
+
+def shipped() -> list[Object]:
+    """Everything else, as it comes."""
+    text = (files("keadm") / "manifests" / "cloudcore.yaml").read_text(encoding="utf-8")
+    return [obj for obj in yaml.safe_load_all(text) if obj]
+
+
+def manifests(wishes: Wishes, present: Present = Present()) -> list[Object]:
+    """What is to be in the cluster. Raises KeadmError for a ``--set`` that does not fit."""
+    values = _values(wishes)
+    made = {obj["kind"]: obj for obj in shipped() if objects.name(obj) == "cloudcore"}
+    config = _configuration(made["ConfigMap"], values, wishes, present)
+    made["ConfigMap"]["data"][CONFIG_KEY] = config
+    _shape(made["Deployment"], values.cloud_core, present, config)
+    _open(made["Service"], values.cloud_core.service, present)
+    return [made.get(obj["kind"], obj) if objects.namespace(obj) == "kubeedge" else obj for obj in shipped()]
+
+
+def _values(wishes: Wishes) -> Values:
+    tree: dict[str, Any] = {}
+    try:
+        for expression in wishes.sets:
+            sets.apply(tree, expression)
+        values = settings.parse(yaml.safe_dump(tree), Values, origin="--set")
+    except (sets.SetError, settings.SettingsError) as error:
+        raise KeadmError(f"{error} (the Helm chart can set more than this command)") from error
+    image = values.cloud_core.image
+    image.tag = image.tag or wishes.version or None
+    image.repository = image.repository or (f"{wishes.repository.rstrip('/')}/cloudcore" if wishes.repository else None)
+    return values
+
+
+def _configuration(shipped_map: Object, values: Values, wishes: Wishes, present: Present) -> str:
+    """cloudcore.yaml: as shipped, then as it is in the cluster, then as asked for. Raises KeadmError."""
+    tree = yaml.safe_load(shipped_map["data"][CONFIG_KEY])
+    names, monitor = tree["modules"]["cloudHub"]["dnsNames"], tree["commonConfig"]["monitorServer"]
+    core = values.cloud_core
+    asked = {"modules": core.modules, "kubeAPIConfig": core.kube_api_config, "featureGates": core.feature_gates}
+    try:
+        tree = merged(tree, yaml.safe_load(present.config) or {})
+        tree = merged(tree, {key: part for key, part in asked.items() if part})
+    except yaml.YAMLError as error:
+        raise KeadmError(f"ConfigMap kubeedge/cloudcore: {CONFIG_KEY} is no YAML: {error}; correct it or delete it") from error
+    hub = tree["modules"]["cloudHub"]
+    hub["advertiseAddress"] = list(wishes.advertise) or [address for address in hub.get("advertiseAddress") or () if address]
+    hub["dnsNames"] = list(dict.fromkeys([*(name for name in hub.get("dnsNames") or () if name), *names]))
+    tree["commonConfig"]["monitorServer"] = monitor  # the probes are there
+    text = yaml.safe_dump(tree, sort_keys=True)
+    try:
+        check(settings.parse(text, CloudCoreConfig, origin="cloudcore.yaml"), origin="cloudcore.yaml")
+    except settings.SettingsError as error:
+        raise KeadmError(str(error)) from error
+    return text
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Blocks merge, everything else is replaced; neither argument changes."""
+    result = copy.deepcopy(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else copy.deepcopy(value)
+    return result
+
+
+def _shape(deployment: Object, core: CloudCore, present: Present, config: str) -> None:
+    spec = deployment["spec"]
+    template = spec["template"]
+    template["metadata"]["annotations"][CHECKSUM] = hashlib.sha256(config.encode()).hexdigest()
+    replicas = core.replica_count if core.replica_count is not None else present.replicas
+    spec["replicas"] = replicas if replicas is not None else spec["replicas"]
+    pod = template["spec"]
+    (container,) = pod["containers"]
+    repository, _, tag = container["image"].rpartition(":")
+    container["image"] = f"{core.image.repository or repository}:{core.image.tag or tag}"
+    container["imagePullPolicy"] = core.image.pull_policy or container["imagePullPolicy"]
+    if core.resources is not None:
+        container["resources"] = core.resources
+    wanted = {
+        "imagePullSecrets": core.image.pull_secrets,
+        "nodeSelector": core.node_selector,
+        "tolerations": core.tolerations,
+        "priorityClassName": core.priority_class_name,
+    }
+    pod.update({key: value for key, value in wanted.items() if value is not None})
+
+
+def _open(service: Object, wanted: Service, present: Present) -> None:
+    """Type and node ports: edges know them, so they stay."""
+    spec, now = service["spec"], present.service.get("spec") or {}
+    spec["type"] = wanted.type or now.get("type") or spec["type"]
+    kept = {port.get("name"): port.get("nodePort") for port in now.get("ports") or ()}
+    asked = {"cloudhub": wanted.cloudhub_node_port, "cloudhub-https": wanted.cloudhub_https_node_port}
+    for port in spec["ports"]:
+        own = asked[port["name"]]
+        number = own if own is not None else kept.get(port["name"]) or port.get("nodePort")
+        port.pop("nodePort", None)
+        if number and spec["type"] != "ClusterIP":
+            port["nodePort"] = number
+
+
+def merged_definition(ours: Object, theirs: Object | None) -> Object:
+    """Our definition with every version that the cluster has beside ours: objects may be stored in it, and other programs may ask
+    for it. Ours is the one that is stored from now on."""
+    result = copy.deepcopy(ours)
+    versions = result["spec"]["versions"]
+    mine = {version["name"] for version in versions}
+    others = (theirs or {}).get("spec", {}).get("versions") or []
+    versions += [version | {"storage": False} for version in others if version["name"] not in mine]
+    return result

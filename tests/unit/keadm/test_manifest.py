@@ -1,0 +1,109 @@
+"""What ``keadm init`` would apply, and what it keeps of what is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from keadm import manifest
+from keadm.manifest import CHECKSUM, Present, Wishes, manifests, merged_definition
+from keadm.steps import KeadmError
+
+NOTHING, EMPTY = Wishes(), Present()
+
+
+def made(wishes: Wishes = NOTHING, present: Present = EMPTY) -> dict[str, Any]:
+    return {obj["kind"]: obj for obj in manifests(wishes, present) if obj["metadata"].get("namespace") == "kubeedge"}
+
+
+def hub(objects: dict[str, Any]) -> Any:
+    return yaml.safe_load(objects["ConfigMap"]["data"]["cloudcore.yaml"])["modules"]["cloudHub"]
+
+
+def pod(objects: dict[str, Any]) -> Any:
+    return objects["Deployment"]["spec"]["template"]["spec"]
+
+
+def test_without_wishes_it_is_what_was_shipped() -> None:
+    shipped, now = manifest.shipped(), manifests(Wishes())
+    assert [(one["kind"], one["metadata"]["name"]) for one in now] == [(one["kind"], one["metadata"]["name"]) for one in shipped]
+    for before, after in zip(shipped, now, strict=True):
+        if before["kind"] not in ("ConfigMap", "Deployment"):
+            assert before == after
+
+
+def test_the_command_line_arrives() -> None:
+    sets = ("cloudCore.modules.cloudHub.nodeLimit=7,cloudCore.replicaCount=3", "cloudCore.service.type=ClusterIP")
+    found = made(Wishes(("192.0.2.1", "192.0.2.2"), "v9", "registry.example/edge", sets))
+    assert hub(found)["advertiseAddress"] == ["192.0.2.1", "192.0.2.2"]
+    assert hub(found)["nodeLimit"] == 7
+    assert pod(found)["containers"][0]["image"] == "registry.example/edge/cloudcore:v9"
+    assert found["Deployment"]["spec"]["replicas"] == 3
+    assert found["Service"]["spec"]["type"] == "ClusterIP"
+    assert not any("nodePort" in port for port in found["Service"]["spec"]["ports"])
+
+
+def test_a_second_run_keeps_what_is_there() -> None:
+    first = made(Wishes(("192.0.2.1",), sets=("cloudCore.modules.cloudHub.dnsNames={edge.example}",)))
+    service = first["Service"]
+    service["spec"]["ports"][0]["nodePort"] = 31000
+    found = made(Wishes(), Present(first["ConfigMap"]["data"]["cloudcore.yaml"], 5, service))
+    assert found["ConfigMap"] == first["ConfigMap"]
+    assert hub(found)["dnsNames"][0] == "edge.example"
+    assert found["Deployment"]["spec"]["replicas"] == 5
+    assert [port["nodePort"] for port in found["Service"]["spec"]["ports"]] == [31000, 30002]
+
+
+def test_the_command_line_counts_before_what_is_there() -> None:
+    present = Present("modules: {cloudHub: {advertiseAddress: [192.0.2.1], nodeLimit: 9}}", 5)
+    found = made(Wishes(("192.0.2.7",), sets=("cloudCore.replicaCount=1,cloudCore.modules.cloudHub.nodeLimit=8",)), present)
+    assert (hub(found)["advertiseAddress"], hub(found)["nodeLimit"]) == (["192.0.2.7"], 8)
+    assert found["Deployment"]["spec"]["replicas"] == 1
+
+
+def test_a_changed_configuration_rolls_the_pods() -> None:
+    def checksum(wishes: Wishes) -> Any:
+        return made(wishes)["Deployment"]["spec"]["template"]["metadata"]["annotations"][CHECKSUM]
+
+    assert checksum(Wishes()) == checksum(Wishes())
+    assert checksum(Wishes()) != checksum(Wishes(("192.0.2.1",)))
+
+
+def test_the_probes_stay_where_the_manifests_look_for_them() -> None:
+    found = made(present=Present("commonConfig: {monitorServer: {bindAddress: '127.0.0.1:9091'}}"))
+    config = yaml.safe_load(found["ConfigMap"]["data"]["cloudcore.yaml"])
+    assert config["commonConfig"]["monitorServer"]["bindAddress"] == "0.0.0.0:9091"
+
+
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        ("cloudCore.replicas=3", "did you mean `replicaCount`"),
+        ("iptablesManager.enable=true", "unknown key `iptablesManager`"),
+        ("cloudCore.replicaCount=many", "replicaCount"),
+        ("cloudCore.modules.cloudHub.nodelimit=3", "did you mean `nodeLimit`"),
+        ("cloudCore.modules.cloudHub.advertiseAddress={box}", "'box' is not an IP address"),
+        ("nonsense", "path=value"),
+    ],
+)
+def test_what_does_not_fit_is_named(expression: str, why: str) -> None:
+    with pytest.raises(KeadmError, match=r".*") as error:
+        manifests(Wishes(sets=(expression,)))
+    assert why in error.value.message
+
+
+def test_a_broken_configuration_in_the_cluster_is_named() -> None:
+    with pytest.raises(KeadmError, match="ConfigMap kubeedge/cloudcore"):
+        manifests(Wishes(), Present("a: [b"))
+
+
+def definition(**versions: bool) -> dict[str, Any]:
+    return {"spec": {"versions": [{"name": name, "served": True, "storage": storage} for name, storage in versions.items()]}}
+
+
+def test_no_version_of_a_definition_is_taken_away() -> None:
+    found = merged_definition(definition(v1=True), definition(v1beta1=True, v1=False, v2=False))
+    assert found == definition(v1=True, v1beta1=False, v2=False)
+    assert merged_definition(definition(v1=True), None) == definition(v1=True)
