@@ -29,9 +29,12 @@ _SHORT_WATCH: Final = 1.0
 
 @dataclass
 class Delays:
-    """Seconds between attempts: ``first``, doubled up to ``limit``, each spread over [0.5 d, 1.5 d]."""
+    """Seconds between attempts: ``first``, doubled up to ``limit``, each spread over [0.5 d, 1.5 d].
 
-    first: float = 0.5
+    The first one is short: what cuts watches (a proxy, say) may do so after every few events, and news must not wait for that.
+    """
+
+    first: float = 0.05
     limit: float = 30.0
     _next: float = field(default=0.0, init=False, repr=False)
 
@@ -39,6 +42,11 @@ class Delays:
         delay = min(self._next or self.first, self.limit)
         self._next = delay * 2
         return delay * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, no secret
+
+    @property
+    def fresh(self) -> bool:
+        """Nothing has failed since the last success."""
+        return not self._next
 
     def reset(self) -> None:
         self._next = 0.0
@@ -170,8 +178,11 @@ class Reflector:
             self.store[key] = obj
 
     async def _pause(self, error: ApiError) -> None:
+        once = self._delays.fresh and self._version != ""  # a watch that breaks and goes on is nothing to tell
         delay = max(self._delays.next(), min(error.retry_after or 0.0, self._delays.limit))
-        if str(error) != self._trouble:
+        if once:
+            log.debug("watch of %s: %s; going on in %.2f s", self._resource.qualified, error, delay)
+        elif str(error) != self._trouble:
             self._trouble = str(error)
             log.warning("%s are not up to date: %s; trying again, next in %.1f s", self._resource.qualified, error, delay)
         await trio.sleep(delay)

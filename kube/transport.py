@@ -310,6 +310,7 @@ def root_cause(error: BaseException) -> str:
     verification = getattr(error, "verify_message", None)
     if isinstance(verification, str) and verification:
         return f"its certificate was refused: {verification}"
-    if isinstance(error, OSError) and error.strerror:
+    tls = type(error).__module__ == "ssl"  # an OSError, but its numbers are those of TLS
+    if isinstance(error, OSError) and error.strerror and not tls:
         return os.strerror(error.errno) if error.errno and error.errno in errno.errorcode else error.strerror
     return str(error) or type(error).__name__

@@ -103,6 +103,7 @@ class SimulatedEdge:
         self._versions: dict[str, int] = {}
         self._work: KeyedQueue[str, None] = KeyedQueue()
         self._lease: Object | None = None
+        self._doubted = trio.Event()
 
     # ------------------------------------------------------------------------------------------------- life
 
@@ -199,12 +200,17 @@ class SimulatedEdge:
         uid = content["metadata"]["uid"]
         self._versions[uid] = int(content["metadata"]["resourceVersion"])
         self.stored[resource] = content
+        if resource == f"null/node/{self.name}" and _ready(content) != "True":
+            self._doubted.set()
         if "/pod/" not in resource:
             return
         for other in [one for one, pod in self._pods.items() if pod.resource == resource and one != uid]:
             self.problems.append(f"{self.name}: {resource} came as {uid} before {other} was deleted")
             del self._pods[other]
-        self._pods.setdefault(uid, _Pod(resource))
+        pod = self._pods.setdefault(uid, _Pod(resource))
+        if pod.told == "Running" and _ready(content) != "True" and "deletionTimestamp" not in content["metadata"]:
+            self.counts["pods doubted"] += 1
+            pod.told = "Pending"
         self._work.put(uid, None)
 
     def _answered(self, resource: str, content: Object) -> None:
@@ -273,7 +279,8 @@ class SimulatedEdge:
         due = 0.0
         while True:
             try:
-                if trio.current_time() >= due:
+                if trio.current_time() >= due or self._doubted.is_set():
+                    self._doubted = trio.Event()
                     await self._introduce()
                     due = trio.current_time() + STATUS_EVERY
                 await self._renew()
@@ -282,7 +289,9 @@ class SimulatedEdge:
                 self._lease = None
                 self.counts[f"node: {error}" if isinstance(error, Refused) and error.code < 500 else "node: later"] += 1
                 delay = RENEW_EVERY / 2
-            await trio.sleep(delay * self._random.uniform(0.9, 1.1))
+            with trio.move_on_after(delay * self._random.uniform(0.9, 1.1)):
+                await self._doubted.wait()
+                await trio.sleep(1)
 
     async def _introduce(self) -> None:
         try:
@@ -333,6 +342,11 @@ class SimulatedEdge:
         if waiting.message is None:
             raise Offline("no answer")
         return _object(json.loads(bytes(waiting.message.content)))
+
+
+def _ready(obj: Object) -> str:
+    conditions = obj.get("status", {}).get("conditions", [])
+    return {one["type"]: str(one["status"]) for one in conditions}.get("Ready", "")
 
 
 def _object(answer: Any) -> Object:
