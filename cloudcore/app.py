@@ -102,8 +102,9 @@ class _Cloud:
         self._name = f"{socket.gethostname()}_{uuid.uuid4()}"
         settings = config.modules.cloud_hub
         address = local_address()
-        downstream = Downstream(client, address=address, node_gone=self._node_gone)
-        world = World(client, downstream.cluster, address=address, refill=downstream.refill)
+        alone = config.standalone.enable
+        downstream = Downstream(client, identity=self._name, alone=alone, address=address, node_gone=self._node_gone)
+        world = World(client, downstream.cluster, address=address, refill=downstream.refill, stray=downstream.stray)
         upstream = Upstream(world, apiserver_ca=(connection.ca or b"").decode())
         self._downstream = downstream
         self._hub = CloudHub(downstream, upstream, node_limit=settings.node_limit, keepalive=settings.keepalive_interval)
@@ -122,9 +123,7 @@ class _Cloud:
         """Starts controllers first, then the doors: an edge that comes in is compared with a complete picture."""
         hub, client, who = self._config.modules.cloud_hub, self._client, self._who
         links, https = server_contexts(who)
-        certificates = CertificateServer(
-            client, who.authority, days=hub.edge_cert_signing_duration, joined=self._downstream.newcomer
-        )
+        certificates = CertificateServer(client, who.authority, days=hub.edge_cert_signing_duration)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._downstream.run)
             nursery.start_soon(self._lead)
@@ -154,7 +153,10 @@ class _Cloud:
 
     async def _duties(self) -> None:
         hours = self._config.modules.cloud_hub.token_refresh_duration
-        await supervise("token", partial(identity.keep_token_fresh, self._client, self._who.authority, hours))
+        async with trio.open_nursery() as nursery:
+            refresh = partial(identity.keep_token_fresh, self._client, self._who.authority, hours)
+            nursery.start_soon(supervise, "token", refresh)
+            nursery.start_soon(supervise, "removed nodes", self._downstream.forget_removed_nodes)
 
 
 async def _start_embedded_api(nursery: trio.Nursery, config: CloudCoreConfig) -> None:

@@ -29,6 +29,12 @@ def resource_version(obj: Object) -> str:
     return str(metadata(obj).get("resourceVersion") or "")
 
 
+def is_older(version: str, than: str) -> bool:
+    """Whether one resourceVersion comes before another one of the same object. False when it cannot be told: Kubernetes promises
+    that they are numbers since 1.35, and has never given others."""
+    return version.isdecimal() and than.isdecimal() and int(version) < int(than)
+
+
 def labels(obj: Object) -> dict[str, str]:
     found = metadata(obj).get("labels")
     return found if isinstance(found, dict) else {}

@@ -25,13 +25,14 @@ class Peer:
     """Who is at the other end.
 
     node, project, use: what the peer says in its ``Node_id``, ``Project_id`` and ``Connectionuse`` headers.
-    common_name: what its certificate says ("" without one). address: for logs.
+    common_name: what its certificate says ("" without one). certificate: hex SHA-256 of it. address: for logs.
     """
 
     node: str = ""
     project: str = ""
     use: str = ""
     common_name: str = ""
+    certificate: str = ""
     address: str = ""
 
 

@@ -8,6 +8,7 @@ fragmented, no extensions, no Origin. Silence is found with WebSocket pings, whi
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -248,6 +249,7 @@ def _peer(headers: list[tuple[bytes, bytes]], tls: trio.SSLStream[trio.SocketStr
         project=_first(headers, b"project_id"),
         use=_first(headers, b"connectionuse"),
         common_name=common_name(tls.getpeercert()),
+        certificate=hashlib.sha256(der).hexdigest() if (der := tls.getpeercert(binary_form=True)) else "",
         address=address,
     )
 

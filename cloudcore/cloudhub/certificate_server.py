@@ -53,13 +53,9 @@ def _der(body: bytes) -> Answer:
 
 
 class CertificateServer:
-    """An ASGI application. days: how long a node's certificate is valid. joined(node) is called when a machine has joined by
-    token: it may be another one than had the name before."""
+    """An ASGI application. days: how long a node's certificate is valid."""
 
-    def __init__(
-        self, client: Client, authority: Authority, *, days: int, joined: Callable[[str], None] = lambda node: None
-    ) -> None:
-        self._joined = joined
+    def __init__(self, client: Client, authority: Authority, *, days: int) -> None:
         self._client = client
         self._authority = authority
         self._days = days
@@ -112,8 +108,6 @@ class CertificateServer:
             log.warning("node %s from %s gets no certificate: %s", node, _address(scope), error)
             return _text(500, str(error))
         log.info("issued a certificate for node %s at %s, %s", node, _address(scope), "renewal" if peer else "by token")
-        if peer is None:
-            self._joined(node)
         return _der(der)
 
     def _unauthorized(self, node: str, peer: PeerCertificate | None, authorization: str) -> str | None:

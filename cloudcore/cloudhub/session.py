@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 class Feed(Protocol):
     """What the controllers have to tell the node."""
 
-    async def run(self) -> None: ...
+    async def run(self) -> str:
+        """Until cancelled, or until the node is not to be served here any more; returns why."""
 
     def acknowledged(self, note: Any) -> None: ...
 
@@ -27,7 +28,8 @@ class Feed(Protocol):
 class Downlink(Protocol):
     """Gives every session its feed."""
 
-    def attach(self, node: str, put: Any) -> Any: ...
+    def attach(self, node: str, put: Any, certificate: str) -> Any:
+        """certificate: hex SHA-256 of the node's."""
 
     def detach(self, feed: Any) -> None: ...
 
@@ -84,13 +86,13 @@ class Session:
 
     async def run(self, downlink: Downlink) -> str:
         """Serves the node until its link ends; returns why it ended. Closes the link."""
-        self._feed = feed = downlink.attach(self.node, self.put)
+        self._feed = feed = downlink.attach(self.node, self.put, self._link.peer.certificate)
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write)
                     nursery.start_soon(self._watch)
-                    nursery.start_soon(feed.run)
+                    nursery.start_soon(self._follow, feed)
                     await self._read(nursery)
         except* Ended as group:
             self._reason = str(group.exceptions[0])
@@ -104,6 +106,9 @@ class Session:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
                 await self._link.aclose(self._reason)
         return self._reason
+
+    async def _follow(self, feed: Feed) -> None:
+        raise Ended(await feed.run())
 
     async def _read(self, nursery: trio.Nursery) -> None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
@@ -10,14 +11,19 @@ import trio
 from beehive.resource import Resource as Path
 from beehive.supervise import supervise
 from cloudcore.edgecontroller import compare
-from cloudcore.edgecontroller.location import CLUSTER, CONFIG_MAP, NODE, POD, SECRET, Location, node_of
+from cloudcore.edgecontroller.location import CLUSTER, CONFIG_MAP, NODE, POD, SECRET, Location, node_of, pod_path
 from kube import objects
 from kube.client import Client
 from kube.objects import Object
 from kube.reflector import Reflector
 from kube.resources import CONFIG_MAPS, NODES, PODS, SECRETS
+from kube.status import NotFound
 
 EDGE_LABEL: Final = "node-role.kubernetes.io/edge"
+DEADLINE: Final = 10.0
+"""Seconds for one look past memory."""
+CATCHING_UP: Final = 0.05
+"""Seconds between two looks at how far the watch has come."""
 WATCHED: Final = {POD: PODS, NODE: NODES, CONFIG_MAP: CONFIG_MAPS, SECRET: SECRETS}
 
 
@@ -32,6 +38,7 @@ class Cluster:
     def __init__(self, client: Client, changed: Callable[[str, Path, Object | None], None]) -> None:
         """changed(node, path, last): look again; ``last`` is the newest version of an object that was just deleted."""
         self.location = Location()
+        self._client = client
         self._tell = changed
         self._reflectors = {
             type_: Reflector(client, resource, on_change=self._handler(type_)) for type_, resource in WATCHED.items()
@@ -73,6 +80,32 @@ class Cluster:
         space = "" if path.namespace == CLUSTER else path.namespace
         reflector = self._reflectors.get(path.type)
         return reflector.store.get((space, path.name)) if reflector else None
+
+    async def at_this_moment(self, path: Path) -> Object | None:
+        """The object from the API, whatever is in memory; None when it is not there. Raises ApiError, trio.TooSlowError."""
+        space = "" if path.namespace == CLUSTER else path.namespace
+        with trio.fail_after(DEADLINE):
+            try:
+                return await self._client.get(WATCHED[path.type], path.name, namespace=space)
+            except NotFound:
+                return None
+
+    async def caught_up(self, node: str) -> None:
+        """Returns when memory is no older, as to the pods of this node, than the moment of the call: another cloudcore may have
+        served the node until now, and have heard more. Raises ApiError, trio.TooSlowError."""
+        with trio.fail_after(DEADLINE):
+            listing = await self._client.list(PODS, field_selector=f"spec.nodeName={node}", limit=0)
+            pods = self._reflectors[POD]
+            wanted = {pod_path(pod): (objects.uid(pod), objects.resource_version(pod)) for pod in listing.items}
+            behind = partial(objects.is_older, than=listing.resource_version)
+            # What moves the watch on need not be about a pod of this node, so there is no event to wait for.
+            while behind(pods.resource_version or "0") and wanted != self._bound(node):  # noqa: ASYNC110
+                await trio.sleep(CATCHING_UP)
+
+    def _bound(self, node: str) -> dict[Path, tuple[str, str]]:
+        """By path: uid and version of the pods bound to ``node``."""
+        found = ((path, self.get(path)) for path in self.location.pods(node))
+        return {path: (objects.uid(pod), objects.resource_version(pod)) for path, pod in found if pod is not None}
 
     def nodes(self) -> set[str]:
         return {name for _, name in self._reflectors[NODE].store}

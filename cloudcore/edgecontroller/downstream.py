@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
 
 import trio
 
+from beehive.backoff import Backoff
 from beehive.resource import Resource as Path
 from cloudcore.edgecontroller.cluster import Cluster
 from cloudcore.edgecontroller.feed import Feed, Put
+from cloudcore.edgecontroller.holders import Holders
 from cloudcore.edgecontroller.location import CLUSTER, NODE
 from cloudcore.edgecontroller.records import Records
 from kube import objects
@@ -21,6 +23,7 @@ from kube.resources import NODES
 from kube.status import ApiError
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 CLOUDCORE: Final = "cloudcore"
 """Annotation of a Node: the address of the cloudcore that holds its connection (KubeEdge 1.23 writes and reads it)."""
@@ -28,8 +31,6 @@ SIGNING: Final = 10.0
 """Seconds for writing it."""
 SWEEP: Final = 600.0
 """Seconds between two looks for nodes that are gone."""
-NEW: Final = 600.0
-"""Seconds after a join in which a connection of that name may be of the new machine or of the old one."""
 REMEMBER_REMOVED: Final = 24 * 3600.0
 """Seconds for which the records of a removed node are kept."""
 
@@ -37,14 +38,23 @@ REMEMBER_REMOVED: Final = 24 * 3600.0
 class Downstream:
     """All connected nodes."""
 
-    def __init__(self, client: Client, *, address: str = "", node_gone: Callable[[str], None] = lambda node: None) -> None:
-        """node_gone(name) is called when a Node was deleted in the API. address: of this cloudcore, noted on each Node."""
+    def __init__(
+        self,
+        client: Client,
+        *,
+        identity: str,
+        alone: bool = False,
+        address: str = "",
+        node_gone: Callable[[str], None] = lambda node: None,
+    ) -> None:
+        """node_gone(name) is called when a Node was deleted in the API. address: of this cloudcore, noted on each Node.
+        identity: of this process, like no other's. alone: no other cloudcore can serve this API."""
         self._client = client
         self._address = address
         self._absent: dict[str, float] = {}
-        self._newcomers: dict[str, float] = {}
         self.cluster = Cluster(client, self._changed)
-        self.records = Records(client, on_foreign_change=lambda node, path: self._changed(node, path, None))
+        self.records = Records(client, on_foreign_change=self._doubted)
+        self.holders = Holders(client, identity, lost=self._lost, alone=alone)
         self._feeds: dict[str, Feed] = {}
         self._node_gone = node_gone
 
@@ -54,26 +64,67 @@ class Downstream:
         if path.type == NODE and last is not None:
             self._node_gone(node)
 
-    def attach(self, node: str, put: Put) -> Feed:
+    def _doubted(self, node: str, path: Path) -> None:
+        if (feed := self._feeds.get(node)) is not None:
+            feed.doubt(path)
+
+    def _lost(self, node: str) -> None:
+        """Another cloudcore holds the connection of the node."""
+        self.records.release(node)
+        if (feed := self._feeds.get(node)) is not None and feed.claimed:
+            feed.end("it has connected to another cloudcore")
+
+    def attach(self, node: str, put: Put, certificate: str) -> Feed:
         """A node has connected: compares all of it. The newest feed of a node counts."""
-        if trio.current_time() - self._newcomers.get(node, -math.inf) < NEW:
-            self.records.distrust(node)
-        feed = Feed(node, self.cluster, self.records, put, self.sign)
+        feed = Feed(node, self.cluster, self.records, put, certificate=certificate, begin=self._begin, greet=self.sign)
         self._feeds[node] = feed
         return feed
 
-    def refill(self, node: str) -> None:
-        """The node has lost its store, or is a new machine of the same name: everything is sent again."""
+    async def _begin(self, feed: Feed) -> None:
+        """The node becomes ours, and what is remembered of it true: returns then, however long the API is away."""
+        node = feed.node
+        claimed = await _insist(node, partial(self.holders.claim, node, feed.certificate))
+        feed.claimed = True
+        if not self.holders.holds(node):
+            self._lost(node)
+            return
+        self.records.hold(node)
+        if not claimed.known:
+            await _insist(node, partial(self._new_machine, feed))
+        if claimed.moved:
+            await _insist(node, partial(self.cluster.caught_up, node))
+
+    async def _new_machine(self, feed: Feed) -> None:
+        """Another one than the records are about, or it may be. Should it end here, the next cloudcore does the same."""
+        await self._distrust(feed.node)
+        await self.holders.know(feed.node, feed.certificate)
+
+    async def _distrust(self, node: str) -> None:
+        """Nothing that is recorded of the node counts, here and for every cloudcore. Raises ApiError, trio.TooSlowError."""
         self.records.distrust(node)
+        await self.records.settle(node)
+
+    async def refill(self, node: str) -> None:
+        """The node has lost its store, or is new: everything is sent again, by whichever cloudcore it comes to.
+
+        Raises ApiError, trio.TooSlowError: the node has to ask again.
+        """
         if (feed := self._feeds.get(node)) is not None:
+            await feed.begun.wait()
+            await self._distrust(node)
             feed.again()
 
-    def newcomer(self, node: str) -> None:
-        """A machine has joined under this name. If the one that had it before is still connected, it will confirm what is
-        sent again: so whoever connects in the next minutes gets everything."""
-        if node in self._feeds:
-            self._newcomers[node] = trio.current_time()
-        self.refill(node)
+    async def stray(self, node: str, path: Path, uid: str) -> None:
+        """The node runs a pod that the API does not have: makes a record of it, so that the node is told to remove it.
+
+        Raises ApiError, trio.TooSlowError.
+        """
+        feed = self._feeds.get(node)
+        if feed is None or not feed.begun.is_set() or uid in self.records.of(node, path):
+            return
+        log.info("node %s has pod %s with uid %s, which is gone: it is told so", node, path, uid)
+        await self.records.ensure(node, path, uid)
+        feed.look(path)
 
     def detach(self, feed: Feed) -> None:
         if self._feeds.get(feed.node) is feed:
@@ -83,25 +134,34 @@ class Downstream:
         """Watches and records; reports started when the state of the cluster and of the nodes is known."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.records.run)
+            await nursery.start(self.holders.run)
             await nursery.start(self.cluster.run)
             await self.records.synced.wait()
             task_status.started()
             while True:
-                self._forget_removed_nodes()
-                begin = trio.current_time() - NEW
-                self._newcomers = {node: since for node, since in self._newcomers.items() if since > begin}
+                self._note_absent()
                 await trio.sleep(SWEEP)
 
-    def _forget_removed_nodes(self) -> None:
-        """KubeEdge drops the records when a Node is deleted, and what its edge still runs then runs for ever. Here they stay for
-        a day, so that an edge which comes back is told what to remove."""
+    def _note_absent(self) -> None:
+        """Since when which node has records, or a Lease, but no Node. Each cloudcore notes it; the one that leads acts."""
         now = trio.current_time()
-        absent = self.records.nodes() - self.cluster.nodes() - self._feeds.keys()
+        absent = (self.records.nodes() | self.holders.nodes()) - self.cluster.nodes() - self._feeds.keys()
         self._absent = {node: self._absent.get(node, now) for node in absent}
-        for node, since in self._absent.items():
-            if now - since > REMEMBER_REMOVED:
-                log.info("node %s is gone for good: its records are removed", node)
-                self.records.forget(node)
+
+    async def forget_removed_nodes(self) -> None:
+        """A duty of the one that leads, until cancelled. KubeEdge drops the records when a Node is deleted, and what its edge
+        still runs then runs for ever. Here they stay for a day, so that an edge which comes back is told what to remove."""
+        while True:
+            self._note_absent()
+            begin = trio.current_time() - REMEMBER_REMOVED
+            for node in [node for node, since in self._absent.items() if since < begin]:
+                try:
+                    log.info("node %s is gone for good: its records are removed", node)
+                    await self.records.forget(node)
+                    await self.holders.forget(node)
+                except (ApiError, trio.TooSlowError) as error:
+                    log.warning("the records of node %s, which is gone, are removed later: %s", node, error or "too slow")
+            await trio.sleep(SWEEP)
 
     async def sign(self, node: str) -> None:
         """Notes on the Node which cloudcore holds its connection, as KubeEdge does; best effort."""
@@ -114,3 +174,15 @@ class Downstream:
                 await self._client.patch(NODES, node, patch, kind="merge")
         except (ApiError, trio.TooSlowError) as error:
             log.debug("node %s: the annotation %s is not written: %s", node, CLOUDCORE, error)
+
+
+async def _insist(node: str, call: Callable[[], Awaitable[T]]) -> T:
+    """The result of a call to the API, which is tried until it succeeds."""
+    delays = Backoff(first=0.5, limit=15.0)
+    while True:
+        try:
+            return await call()
+        except (ApiError, trio.TooSlowError) as error:
+            delay = delays.next()
+            log.warning("node %s is told nothing yet (%s); next attempt in %.1f s", node, error or "too slow", delay)
+            await trio.sleep(delay)

@@ -45,16 +45,17 @@ async def register(world: World, request: Request) -> Object:
         "spec": objects.spec(node),
         "status": objects.status(node),
     }
-    created = await world.client.create(NODES, body)
-    world.refill(request.node)
-    return created
+    if world.cluster.get(request.path) is None:
+        # Before the Node is made: should we end in between, the edge asks another cloudcore, which finds no Node either.
+        await world.refill(request.node)
+    return await world.client.create(NODES, body)
 
 
 async def everything_again(world: World, request: Request) -> Object:
     """``query null/podlist/<node>``: the edge has lost its store. KubeEdge knows the word and has no handler for it."""
     ownership.own_node(request.node, NODES, request.path.name)
     log.info("node %s asks for everything again", request.node)
-    world.refill(request.node)
+    await world.refill(request.node)
     return {}
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+import re
+from typing import Any, Final
 
 import msgspec
 
 from beehive.message import NULL, Operation
+from beehive.resource import Resource as Path
 from cloudcore.edgecontroller import ownership
+from cloudcore.edgecontroller.location import POD
 from cloudcore.edgecontroller.request import Request, World
 from kube import objects
 from kube.objects import Object
@@ -16,6 +19,11 @@ from kube.resources import EVENTS, PODS
 from kube.status import ApiError, Conflict, NotFound, bad_request
 
 log = logging.getLogger(__name__)
+
+GONE: Final = (404, 409, 422)
+"""How the API says that the pod with this uid is not there: no pod, or another one (by whether the patch names the uid)."""
+_UID: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""It becomes part of a record's name."""
 
 
 class _PatchMetadata(msgspec.Struct):
@@ -33,12 +41,33 @@ async def patch_status(world: World, request: Request) -> Object:
     sent = request.embedded(_StatusPatch)
     if sent.status == NULL:
         raise bad_request("a status patch needs a status")
-    pod = await world.pod(path)
+    uid = sent.metadata.uid if sent.metadata is not None else ""
+    pod = await _reported_pod(world, request.node, path, uid)
     ownership.own_pod(request.node, PODS, pod)
     # With a uid always: what is changed must be the pod that was looked at, not one that takes its name meanwhile.
-    uid = sent.metadata.uid if sent.metadata is not None and sent.metadata.uid else objects.uid(pod)
+    uid = uid or objects.uid(pod)
     patch: dict[str, Any] = {"metadata": {"uid": uid}, "status": sent.status}
     return await world.client.patch(PODS, path.name, patch, namespace=path.namespace, kind="strategic", subresource="status")
+
+
+async def _reported_pod(world: World, node: str, path: Path, uid: str) -> Object:
+    """The pod of this name. A node that reports on one that the API does not have runs what nobody will ever delete: it is told.
+
+    Raises ApiError.
+    """
+    try:
+        pod = await world.pod(path, uid)
+    except NotFound:
+        await _tell_stray(world, node, path, uid)
+        raise
+    if uid != objects.uid(pod):
+        await _tell_stray(world, node, path, uid)
+    return pod
+
+
+async def _tell_stray(world: World, node: str, path: Path, uid: str) -> None:
+    if _UID.fullmatch(uid):
+        await world.stray(node, path._replace(type=POD), uid)
 
 
 class _Preconditions(msgspec.Struct):
@@ -54,7 +83,7 @@ async def delete(world: World, request: Request) -> Object:
     path = request.path
     uid = _uid_to_delete(request)
     try:
-        pod = await world.pod(path)
+        pod = await world.pod(path, uid)
         if uid and objects.uid(pod) != uid:
             return {}
         ownership.own_pod(request.node, PODS, pod)
@@ -91,12 +120,14 @@ async def old_status(world: World, request: Request) -> Object:
     for one in request.decode(list[_OldStatus]) if array else [request.decode(_OldStatus)]:
         path = request.path._replace(name=one.Name)
         try:
-            pod = await world.pod(path)
+            pod = await _reported_pod(world, request.node, path, one.UID)
             ownership.own_pod(request.node, PODS, pod)
             if objects.uid(pod) == one.UID:
                 patch = {"metadata": {"uid": one.UID}, "status": one.Status}
                 await world.client.patch(PODS, one.Name, patch, namespace=path.namespace, kind="strategic", subresource="status")
-        except (NotFound, Conflict):
+        except ApiError as error:
+            if error.code not in GONE:
+                raise
             log.debug("node %s reports on %s, which is gone", request.node, path)
     return {}
 

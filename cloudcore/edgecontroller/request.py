@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,25 +21,34 @@ from kube.status import bad_request
 T = TypeVar("T")
 
 
+async def _nothing(*_: object) -> None:
+    """There is no node to tell anything."""
+
+
 @dataclass(frozen=True)
 class World:
     """What handlers work with. address: cloudcore's own, which becomes an annotation of each node.
 
-    refill(node): send everything to this node again, whatever it is believed to have.
+    refill(node): send everything to this node again, whatever it is believed to have. stray(node, path, uid): the node has a pod
+    that the API does not have. Both raise ApiError.
     """
 
     client: Client
     cluster: Cluster
     address: str = ""
-    refill: Callable[[str], None] = lambda node: None
+    refill: Callable[[str], Awaitable[None]] = _nothing
+    stray: Callable[[str, Path, str], Awaitable[None]] = _nothing
 
     def known_pod(self, namespace: str, name: str) -> Object | None:
         return self.cluster.get(Path(namespace, POD, name))
 
-    async def pod(self, path: Path) -> Object:
-        """The pod from memory, or, since memory may lag, from the API. Raises ApiError."""
+    async def pod(self, path: Path, uid: str = "") -> Object:
+        """The pod from memory, or, since memory may lag, from the API: also when it is not the one with this uid, which the
+        node may have got through another cloudcore. Raises ApiError."""
         found = self.known_pod(path.namespace, path.name)
-        return found if found is not None else await self.client.get(PODS, path.name, namespace=path.namespace)
+        if found is not None and uid in ("", objects.uid(found)):
+            return found
+        return await self.client.get(PODS, path.name, namespace=path.namespace)
 
 
 @dataclass(frozen=True)

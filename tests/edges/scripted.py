@@ -68,6 +68,21 @@ class ScriptedEdge:
         for file, content in (("ca.crt", pem), ("node.crt", certificate_pem(der)), ("node.key", key)):
             (self._folder / file).write_bytes(content)
 
+    def certificate(self) -> tuple[bytes, bytes]:
+        """What it shows now, and the key of it."""
+        return (self._folder / "node.crt").read_bytes(), (self._folder / "node.key").read_bytes()
+
+    def use(self, certificate: tuple[bytes, bytes]) -> None:
+        """Shows this one from now on."""
+        for file, content in zip(("node.crt", "node.key"), certificate, strict=True):
+            (self._folder / file).write_bytes(content)
+
+    def elsewhere(self, wss: str) -> ScriptedEdge:
+        """The same machine, with the same store, on its way to another address."""
+        other = ScriptedEdge(self.name, self._folder, self._https, wss)
+        other.stored = self.stored
+        return other
+
     @asynccontextmanager
     async def connected(self, *, as_node: str = "") -> AsyncIterator[ScriptedEdge]:
         """A session. as_node: what to claim in the Node_id header."""

@@ -255,12 +255,33 @@ async def test_a_new_machine_gets_everything_although_the_old_one_is_still_there
         await old.register()
         await cloud.pod("web")
         await old.until(lambda: "default/pod/web" in old.stored)
-        received = len(old.received)
+        certificate = old.certificate()
         replacement = await cloud.joined()
-        await old.until(lambda: "default/pod/web" in [one.resource for one in old.received[received:]])
         await old.ask("query", "null/node/edge-1")
         async with replacement.connected():
             await replacement.until(lambda: {"default/pod/web", "null/node/edge-1"} <= replacement.stored.keys())
+            await old.until_closed()
+    old.use(certificate)
+    old.received.clear()
+    async with old.connected():
+        await old.until(lambda: "default/pod/web" in [one.resource for one in old.received])
+
+
+async def test_a_renewed_certificate_costs_one_transfer_and_the_same_one_none(cloud) -> None:
+    edge = await cloud.joined()
+    async with edge.connected():
+        await edge.register()
+        await cloud.pod("web")
+        await edge.until(lambda: "default/pod/web" in edge.stored)
+    for renewed in (False, True, False):
+        if renewed:
+            await edge.join(await cloud.token())
+        edge.received.clear()
+        async with edge.connected():
+            mark = f"mark-{len(edge.stored)}"
+            await cloud.pod(mark)
+            await edge.until(lambda mark=mark: f"default/pod/{mark}" in [one.resource for one in edge.received])
+            assert ("default/pod/web" in [one.resource for one in edge.received]) == renewed
 
 
 async def test_an_edge_that_lost_its_store_gets_everything_again(cloud) -> None:

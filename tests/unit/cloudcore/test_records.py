@@ -60,18 +60,21 @@ async def test_nothing_is_kept_of_what_has_gone() -> None:
             records = Records(client)
             records._durable = durable
             for number in range(3):
+                records.hold(f"edge-{number}")
                 records.acknowledged(f"edge-{number}", path, "uid", "5")
                 assert records.of(f"edge-{number}", path) == {"uid": Recorded("uid", "5")}
                 records.removed(f"edge-{number}", path, "uid")
             assert records.nodes() == set()
-            assert not records._nodes, "nor the names of nodes"
             assert len(records._dirty) == (3 if durable else 0), "what nobody will write does not wait to be written"
-            assert len(records._removing) == (3 if durable else 0)
+            for number in range(3):
+                records._changed(new_record(f"edge-{number}", path, "uid"), None)
+            assert not records._nodes, "nor the names of nodes"
 
 
 async def test_records_that_cannot_be_written_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     async with Client("http://127.0.0.1:9", tls=None) as client:
         records = Records(client)
+        records.hold("edge-1")
         for number in range(5):
             records.acknowledged("edge-1", Resource("default", "pod", f"web-{number}"), str(number), "5")
         for _ in range(3):
@@ -81,12 +84,87 @@ async def test_records_that_cannot_be_written_are_told_of_once(caplog: pytest.Lo
     assert "is written later: POST http://127.0.0.1:9" in told[0].getMessage()
 
 
+POD_PATH = Resource("default", "pod", "web")
+
+
+def record(version: str = "", *, node: str = "edge-1", uid: str = "u", revision: int = 1) -> dict:
+    found = new_record(node, POD_PATH, uid) | {"status": {"objectResourceVersion": version} if version else {}}
+    found["metadata"]["resourceVersion"] = str(revision)
+    return found
+
+
+class Heard:
+    """Records that nothing is written of, and what they say has changed without them."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        client = Client("http://127.0.0.1:9", tls=None)
+        self.records = Records(client, on_foreign_change=lambda node, path: self.told.append(node))
+
+    def change(self, old: dict | None, new: dict | None) -> None:
+        self.records._changed(old, new)
+
+    def versions(self) -> dict[str, str]:
+        return {uid: one.version for uid, one in self.records.of("edge-1", POD_PATH).items()}
+
+
+async def test_what_is_another_ones_is_only_followed() -> None:
+    heard = Heard()
+    heard.change(None, record("5"))
+    heard.records.acknowledged("edge-1", POD_PATH, "u", "7")
+    heard.records.removed("edge-1", POD_PATH, "u")
+    assert heard.versions() == {"u": "5"}
+    heard.change(record("5"), record("6", revision=2))
+    assert heard.versions() == {"u": "6"}
+    heard.change(record("6", revision=2), None)
+    assert heard.versions() == {}
+    assert not heard.records._dirty, "what somebody else has removed is not made again"
+    assert not heard.told
+
+
+async def test_a_record_that_vanished_is_made_again_by_whoever_holds_the_node_and_nothing_is_believed() -> None:
+    heard = Heard()
+    heard.change(None, record("5"))
+    heard.records.hold("edge-1")
+    heard.change(record("5"), None)
+    assert heard.versions() == {"u": "0"}
+    assert heard.told == ["edge-1"]
+    assert not heard.records.holds("edge-1", POD_PATH, "u")
+    assert list(heard.records._dirty) == [("edge-1", POD_PATH, "u")]
+
+
+async def test_news_of_the_one_that_held_the_node_before_is_looked_at() -> None:
+    heard = Heard()
+    heard.records.hold("edge-1")
+    heard.change(None, record("5"))
+    assert heard.told == ["edge-1"], "a record that was made just before the node came here"
+    heard.change(record("5"), record("0", revision=2))
+    assert heard.versions() == {"u": "0"}
+    assert heard.told == ["edge-1"] * 2
+    heard.change(record("0", revision=2), record("5", revision=1))
+    assert heard.versions() == {"u": "0"}, "older news than that"
+
+
+async def test_whoever_loses_a_node_writes_nothing_more_of_it() -> None:
+    heard = Heard()
+    heard.change(None, record("5"))
+    heard.change(None, record("5", uid="v"))
+    heard.records.hold("edge-1")
+    heard.records.removed("edge-1", POD_PATH, "u")
+    heard.records.acknowledged("edge-1", POD_PATH, "w", "9")
+    heard.records.release("edge-1")
+    assert heard.versions() == {"u": "5", "v": "5"}
+    assert not heard.records._dirty
+    await heard.records.flush()
+
+
 async def test_old_news_of_a_record_does_not_undo_a_write_that_is_on_its_way() -> None:
     """Writes wait for their turn or for an answer, and the watch tells only now that the records were made."""
     paths = [Resource("default", "configmap", f"settings-{number}") for number in range(20)]
     (silent,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with silent, Client(f"http://127.0.0.1:{silent.socket.getsockname()[1]}", tls=None) as client:
         records = Records(client)
+        records.hold("edge-1")
         for path in paths:
             records._changed(None, new_record("edge-1", path, path.name))
             records.acknowledged("edge-1", path, path.name, "706")

@@ -56,7 +56,7 @@ class Controllers:
         self.notes: list[Any] = []
         self.attached = trio.Event()
 
-    def attach(self, node: str, put: Any) -> Any:
+    def attach(self, node: str, put: Any, certificate: str) -> Any:
         self.put = put
         self.attached.set()
         return self
@@ -64,8 +64,9 @@ class Controllers:
     def detach(self, feed: Any) -> None:
         pass
 
-    async def run(self) -> None:
+    async def run(self) -> str:
         await trio.sleep_forever()
+        return ""
 
     def acknowledged(self, note: Any) -> None:
         self.notes.append(note)
