@@ -14,6 +14,9 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "kubernetes")]
 
+os.environ["CHECK_EDGECORE_ENVIRONMENT"] = "false"
+"""The kubelet of ``real_node`` may run beside any edgecore, and would keep it from starting."""
+
 DOCKER_SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 
 

@@ -119,6 +119,9 @@ class Program:
 class Cloud:
     """``cloudcore --standalone`` in ``folder``, spoken to with kubectl."""
 
+    host = "127.0.0.1"
+    """Where edges reach it."""
+
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -239,7 +242,7 @@ class Edge:
         (kubelet_port,) = free_ports(1)
         done = self.keadm(
             "join",
-            f"--cloudcore-ipport=127.0.0.1:{self.hub_port}",
+            f"--cloudcore-ipport={self.cloud.host}:{self.hub_port}",
             f"--certport={self.cloud.cert_port}",
             f"--token={self.cloud.token()}",
             f"--edgenode-name={self.name}",

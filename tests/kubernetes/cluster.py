@@ -54,9 +54,12 @@ class Cluster:
     address: where nodes and pods reach the API server; loopback means that there are none. services: the network of Services.
     """
 
-    def __init__(self, folder: Path, programs: Path, *, address: str = HOST, services: str = SERVICES) -> None:
+    def __init__(
+        self, folder: Path, programs: Path, *, address: str = HOST, services: str = SERVICES, bare: bool = False
+    ) -> None:
+        """bare: without the project's definitions and rules, and so without ``cloudcore``."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.address, self.services = folder, address, services
+        self.folder, self.address, self.services, self._bare = folder, address, services, bare
         self.port, self._store_port, self._peer_port = free_ports(3)
         self.server = f"https://{HOST}:{self.port}"
         self.authority = Authority.create("test-kubernetes")
@@ -203,9 +206,11 @@ class Cluster:
         self.start_apiserver()
         self.controllers.start()
         self.scheduler.start()
-        self._install()
+        if not self._bare:
+            self._install()
         eventually("namespace default takes pods", self._takes_pods, within=60)
-        self.give_cloudcore(self.cloudcore, self.port)
+        if not self._bare:
+            self.give_cloudcore(self.cloudcore, self.port)
 
     def give_cloudcore(self, path: Path, port: int) -> None:
         """Writes the kubeconfig of cloudcore's service account, for an API server that is reached through ``port``."""

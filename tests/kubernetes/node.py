@@ -33,7 +33,7 @@ def requirements() -> None:
 
 
 class Node:
-    """A cluster of one node. ``start`` it once.
+    """A cluster of one node, with nothing of this project in it. ``start`` it once.
 
     This machine reaches its pods and Services at their own addresses, and NodePorts at ``address``. There is no DNS in it and no
     way out: pods have the images that were loaded, and the API server through Service ``kubernetes``.
@@ -65,7 +65,7 @@ class Node:
     def start(self) -> None:
         self.machine.start()
         self._cluster = Cluster(
-            self.folder / "cluster", self._control_plane, address=self.machine.outside, services=self.machine.services
+            self.folder / "cluster", self._control_plane, address=self.machine.outside, services=self.machine.services, bare=True
         )
         self._containerd = self.machine.program("containerd", ["containerd", "--config", self._containerd_file()])
         self._kubelet = self.machine.program("kubelet", self._kubelet_command())
