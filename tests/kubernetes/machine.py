@@ -111,8 +111,8 @@ class Machine:
             self.run("mount", "--bind", str(file), f"/proc/sys/{name}")
 
     def stop(self) -> None:
-        """Kills everything that runs in it, and waits until that is gone."""
-        if self._child is not None:
+        """Kills everything that runs in it, and waits until that is gone. May be called again."""
+        if self._child is not None and self._first.running():
             os.kill(self._child, signal.SIGKILL)  # it is gone when all in its process table are, and then its starter ends
             self._first.wait(within=30)
         for program in (*self._programs, self._first):

@@ -71,11 +71,12 @@ class Node:
         self._kubelet = self.machine.program("kubelet", self._kubelet_command())
         self._proxy = self.machine.program("kube-proxy", self._proxy_command())
         self._containerd.start()
-        self.cluster.start()
+        self.cluster.start_programs()
         eventually("containerd answers", self._containerd_answers, within=60)
         self.load_archive(archive(PAUSE, pause_tar(architecture(platform.machine()) or ""), command=["/pause"]))
         self._kubelet.start()
         self._proxy.start()
+        self.cluster.prepare()
         eventually("the node is Ready", self._ready, within=120)
 
     def stop(self) -> None:
