@@ -19,6 +19,8 @@ _VERSION_IN_TEXT = re.compile(
 )
 _PREFIX = re.compile(r'"generateName": "([^"]+)"')
 _SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]{5}"
+_HASH_LABELS = ("pod-template-hash", "controller-revision-hash")
+_HASH = re.compile(r"[bcdfghjklmnpqrstvwxz2456789]{6,10}")
 _JUST_NOW = 3600.0
 
 
@@ -36,6 +38,7 @@ class _Names:
         prefixes = sorted({prefix for step in steps for prefix in _PREFIX.findall(step.asked)}, key=len, reverse=True)
         self._made_up = [(re.compile(f"({re.escape(prefix)}){_SUFFIX}"), prefix + "<letters>") for prefix in prefixes]
         self._versions: dict[str, list[int]] = {}
+        self._hashes: set[str] = set()
         for step in steps:
             for metadata in _metadata_in(step.answer):
                 self._learn(metadata)
@@ -43,6 +46,9 @@ class _Names:
 
     def _learn(self, metadata: dict[str, Any]) -> None:
         uid, version = metadata.get("uid"), metadata.get("resourceVersion")
+        for label in _HASH_LABELS:
+            if _HASH.fullmatch(found := str((metadata.get("labels") or {}).get(label))):
+                self._hashes.add(found)
         if isinstance(uid, str) and uid:
             self._uids.setdefault(uid, f"<uid {len(self._uids) + 1}>")
             if isinstance(version, str) and version.isdigit():
@@ -74,6 +80,8 @@ class _Names:
     def _text(self, text: str) -> str:
         for name, stand_in in self._made_up:
             text = name.sub(stand_in, text)
+        for found in self._hashes:
+            text = re.sub(f"{found}(-{_SUFFIX})?(?![a-z0-9])", lambda hit: "<hash>" + ("-<letters>" if hit[1] else ""), text)
         text = _UID.sub(lambda found: self._uids.get(found[0], "<uid>"), text)
         text = _VERSION_IN_TEXT.sub(lambda found: f"{found[1]}<version>" + (" (<version>)" if found[3] else ""), text)
         text = _TIME.sub(_recent, text)

@@ -55,14 +55,30 @@ def _not_negative(spec: dict[str, Any], *keys: str) -> list[FieldError]:
 
 
 def _selector(spec: dict[str, Any], kind: str, *, required: bool) -> list[FieldError]:
-    selector = spec.get("selector")
+    selector = _shown(spec.get("selector"))
     if selector is None:
         return [field_errors.required("spec.selector")] if required else []
-    found = metadata.label_problems(selector.get("matchLabels", {}), "spec.selector.matchLabels")
-    for place, expression in enumerate(selector.get("matchExpressions", [])):
-        found += _expression(expression, f"spec.selector.matchExpressions[{place}]")
+    found = _selector_parts(selector)
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
         found.append(field_errors.invalid("spec.selector", selector, f"empty selector is invalid for {kind}"))
+    return found
+
+
+def _shown(selector: dict[str, Any] | None) -> dict[str, Any] | None:
+    """As messages show it."""
+    if not selector or "matchLabels" not in selector:
+        return selector
+    return {"matchLabels": _ordered(selector["matchLabels"]), **{k: v for k, v in selector.items() if k != "matchLabels"}}
+
+
+def _ordered(found: dict[str, str]) -> dict[str, str] | None:
+    return dict(sorted(found.items())) or None
+
+
+def _selector_parts(selector: dict[str, Any]) -> list[FieldError]:
+    found = metadata.label_problems(selector.get("matchLabels") or {}, "spec.selector.matchLabels")
+    for place, expression in enumerate(selector.get("matchExpressions", [])):
+        found += _expression(expression, f"spec.selector.matchExpressions[{place}]")
     return found
 
 
@@ -81,12 +97,12 @@ def _expression(expression: dict[str, Any], path: str) -> list[FieldError]:
 
 def _template(spec: dict[str, Any], kind: str) -> list[FieldError]:
     template, found = spec["template"], []
-    try:
-        selector = selectors.from_object(spec.get("selector"))
-    except selectors.SelectorError:
-        return [field_errors.invalid("spec.selector", spec.get("selector"), "invalid label selector")]
-    if (selector or kind == "DaemonSet") and not selector.matches(template):
-        found.append(field_errors.invalid("spec.template.metadata.labels", labels(template), _MISMATCH))
+    selector = _shown(spec.get("selector"))
+    if selector is not None and _selector_parts(selector):
+        if kind == "ReplicaSet":
+            return [field_errors.invalid("spec.selector", selector, "invalid label selector")]
+    elif not selectors.from_object(selector).matches(template):
+        found.append(field_errors.invalid("spec.template.metadata.labels", _ordered(labels(template)), _MISMATCH))
     found += metadata.label_problems(labels(template), "spec.template.labels")
     for fault in pod_rules.problems(template):
         found.append(FieldError(fault.reason, f"spec.template.{fault.field}", fault.body))
@@ -115,7 +131,7 @@ def _deployment_strategy(strategy: dict[str, Any]) -> list[FieldError]:
                 found.append(field_errors.invalid(f"{path}.rollingUpdate.maxUnavailable", rolling["maxUnavailable"], text))
             return found + _at_most_all(rolling, "maxUnavailable", path)
         case _:
-            return [field_errors.not_supported(path, strategy, ("Recreate", "RollingUpdate"))]
+            return [field_errors.not_supported(path, _internal(strategy), ("Recreate", "RollingUpdate"))]
 
 
 def _daemon_strategy(strategy: dict[str, Any]) -> list[FieldError]:
@@ -135,7 +151,15 @@ def _daemon_strategy(strategy: dict[str, Any]) -> list[FieldError]:
                 found.append(field_errors.required(f"{path}.rollingUpdate.maxUnavailable", "cannot be 0 when maxSurge is 0"))
             return found
         case _:
-            return [field_errors.not_supported(path, strategy, ("RollingUpdate", "OnDelete"))]
+            return [field_errors.not_supported(path, _internal(strategy), ("RollingUpdate", "OnDelete"))]
+
+
+def _internal(strategy: dict[str, Any]) -> dict[str, Any]:
+    """A strategy as Kubernetes shows it in this one message."""
+    rolling = strategy.get("rollingUpdate")
+    if rolling is not None:
+        rolling = {"MaxUnavailable": rolling.get("maxUnavailable"), "MaxSurge": rolling.get("maxSurge")}
+    return {"Type": strategy.get("type"), "RollingUpdate": rolling}
 
 
 def _amount(rolling: dict[str, Any], key: str, path: str) -> list[FieldError]:

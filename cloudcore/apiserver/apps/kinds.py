@@ -121,6 +121,9 @@ class DaemonSetKind(_Templated):
     def problems(self, obj: Object) -> list[FieldError]:
         return kind_rules.daemon_set(obj)
 
+    def changed_problems(self, new: Object, old: Object) -> list[FieldError]:
+        return [*self.update_problems(new, old), *self.problems(new)]
+
 
 class ControllerRevisionKind(Kind):
     printer = tables.REVISION

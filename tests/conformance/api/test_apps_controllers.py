@@ -1,0 +1,203 @@
+"""Deployments, ReplicaSets and DaemonSets at work, beside the real controllers; the tests say when a pod is ready."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from differential.conversation import Answer, Api
+from differential.scenario import scenario
+from differential.workloads import listed, names_of, ready, workload
+
+DEPLOYMENTS, SETS, DAEMONS = "apps/v1/deployments", "apps/v1/replicasets", "apps/v1/daemonsets"
+
+
+def settled(found: Answer) -> bool:
+    """Complete, and told so."""
+    status = found["status"]
+    conditions = {one["type"]: one["reason"] for one in status["conditions"]}
+    return bool(
+        status["observedGeneration"] == found["metadata"]["generation"]
+        and status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == found["spec"]["replicas"]
+        and status.get("replicas", 0) == found["spec"]["replicas"]
+        and conditions["Progressing"] == "NewReplicaSetAvailable"
+    )
+
+
+@scenario
+def test_a_replica_set_makes_pods(api: Api) -> None:
+    api.post(SETS, workload("ReplicaSet", replicas=2))
+    api.until(f"{SETS}/web", lambda found: found["status"]["replicas"] == 2)
+    listed(api, "pods")
+    ready(api, 1)
+    api.until(f"{SETS}/web", lambda found: found["status"]["readyReplicas"] == 1)
+    api.patch(f"{SETS}/web/scale", {"spec": {"replicas": 1}})
+    api.until(f"{SETS}/web", lambda found: found["status"]["replicas"] == 1)
+    listed(api, "pods")  # the one that is ready stays
+    api.delete(f"pods/{names_of(api, 'pods')[0]}", keep=False)
+    api.until(f"{SETS}/web", lambda found: found["status"].get("readyReplicas", 0) == 0)
+    api.patch(f"{SETS}/web/scale", {"spec": {"replicas": 0}}, keep=False)
+    api.until(f"{SETS}/web", lambda found: found["status"]["observedGeneration"] == 3 and not found["status"]["replicas"])
+
+
+@scenario
+def test_pods_are_adopted_and_released(api: Api) -> None:
+    api.post(
+        "pods", {"metadata": {"name": "stray", "labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    )
+    api.post(SETS, workload("ReplicaSet", replicas=1))
+    api.until("pods/stray", lambda found: found["metadata"]["ownerReferences"])
+    api.until(f"{SETS}/web", lambda found: found["status"]["replicas"] == 1)
+    api.patch("pods/stray", {"metadata": {"labels": {"app": "other"}}}, keep=False)
+    api.until("pods/stray", lambda found: not found["metadata"].get("ownerReferences"))
+    api.until("pods?labelSelector=app=web", lambda found: len(found["items"]) == 1, keep=False)
+    listed(api, "pods")
+
+
+@scenario
+def test_a_pod_that_cannot_be_is_told(api: Api) -> None:
+    body = workload("ReplicaSet", replicas=2)
+    body["spec"]["template"]["spec"]["serviceAccountName"] = "nobody"
+    api.post(SETS, body)
+    found = api.until(f"{SETS}/web", lambda found: found["status"]["conditions"], keep=False)
+    api.note(
+        "served or refused", [one["type"] for one in found["status"].get("conditions", [])], differs="service-account-of-a-pod"
+    )
+
+
+@scenario
+def test_a_rollout_and_back(api: Api) -> None:
+    api.post(DEPLOYMENTS, workload("Deployment", replicas=3))
+    api.until(f"{DEPLOYMENTS}/web", lambda found: found["status"]["updatedReplicas"] == 3)
+    ready(api, 3)
+    api.until(f"{DEPLOYMENTS}/web", settled)
+    image = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "nginx:2"}]}}}}
+    api.patch(f"{DEPLOYMENTS}/web", image, "strategic", keep=False)
+    for number in range(1, 4):
+        api.until(f"{DEPLOYMENTS}/web", lambda found, n=number: found["status"]["updatedReplicas"] == n)
+        sizes = {
+            one["spec"]["template"]["spec"]["containers"][0]["image"]: one["spec"]["replicas"]
+            for one in listed(api, SETS, keep=False)
+        }
+        api.note("sizes", sizes)
+        ready(api, 3 + number, image="nginx:2" if number < 3 else "")
+    api.until(f"{DEPLOYMENTS}/web", settled)
+    listed(api, SETS)
+    back = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}}}
+    api.patch(f"{DEPLOYMENTS}/web", back, "strategic", keep=False)
+    api.until(f"{DEPLOYMENTS}/web", lambda found: found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3")
+    for _ in range(4):
+        ready(api, 3)
+    api.until(f"{DEPLOYMENTS}/web", settled)
+    listed(api, SETS)
+
+
+@scenario
+def test_recreate(api: Api) -> None:
+    api.post(DEPLOYMENTS, workload("Deployment", replicas=2, strategy={"type": "Recreate"}, revisionHistoryLimit=0))
+    api.until(f"{DEPLOYMENTS}/web", lambda found: found["status"]["updatedReplicas"] == 2)
+    ready(api, 2)
+    api.until(f"{DEPLOYMENTS}/web", settled)
+    image = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "nginx:2"}]}}}}
+    api.patch(f"{DEPLOYMENTS}/web", image, "strategic", keep=False)
+    api.until(f"{DEPLOYMENTS}/web", lambda found: found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2")
+    api.until(f"{DEPLOYMENTS}/web", lambda found: found["status"]["updatedReplicas"] == 2)
+    ready(api, 2)
+    api.until(f"{DEPLOYMENTS}/web", settled)
+    api.until(SETS, lambda found: len(found["items"]) == 1, keep=False)
+    listed(api, SETS)
+
+
+@scenario
+def test_pause_scale_and_resume(api: Api) -> None:
+    api.post(DEPLOYMENTS, workload("Deployment", replicas=2))
+    api.until(f"{DEPLOYMENTS}/web", lambda found: found["status"]["updatedReplicas"] == 2, keep=False)
+    ready(api, 2)
+    api.until(f"{DEPLOYMENTS}/web", settled)
+    api.patch(f"{DEPLOYMENTS}/web", {"spec": {"paused": True}}, keep=False)
+    api.until(
+        f"{DEPLOYMENTS}/web", lambda found: "DeploymentPaused" in str(found.body) and found["status"]["observedGeneration"] == 2
+    )
+    image = {"spec": {"replicas": 3, "template": {"spec": {"containers": [{"name": "c", "image": "nginx:2"}]}}}}
+    api.patch(f"{DEPLOYMENTS}/web", image, "strategic", keep=False)
+    api.until(f"{DEPLOYMENTS}/web", lambda found: found["status"]["observedGeneration"] == 3 and found["status"]["replicas"] == 3)
+    listed(api, SETS)
+    api.patch(f"{DEPLOYMENTS}/web", {"spec": {"paused": None}}, keep=False)
+    api.until(
+        f"{DEPLOYMENTS}/web",
+        lambda found: found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2",
+        keep=False,
+    )
+    for _ in range(5):
+        ready(api, 3)
+    api.until(f"{DEPLOYMENTS}/web", settled)
+
+
+@scenario
+def test_the_deadline_of_a_rollout(api: Api) -> None:
+    api.post(DEPLOYMENTS, workload("Deployment", replicas=1, progressDeadlineSeconds=1))
+    api.until(f"{DEPLOYMENTS}/web", lambda found: "ProgressDeadlineExceeded" in str(found.body))
+    ready(api, 1)
+    api.until(f"{DEPLOYMENTS}/web", settled)
+
+
+@pytest.mark.parametrize("policy", ["Background", "Foreground", "Orphan", ""])
+@scenario
+def test_what_is_left_of_a_deployment(api: Api, policy: str) -> None:
+    api.post(DEPLOYMENTS, workload("Deployment", replicas=2), keep=False)
+    api.until("pods", lambda found: len(found["items"]) == 2, keep=False)
+    api.until(f"{DEPLOYMENTS}/web", lambda found: found["status"]["updatedReplicas"] == 2, keep=False)
+    answer = api.delete(f"{DEPLOYMENTS}/web", {"propagationPolicy": policy} if policy else None, keep=False)
+    api.note("answer", [answer.code, answer["kind"], answer.body.get("metadata", {}).get("finalizers")])
+    api.until(f"{DEPLOYMENTS}/web", lambda found: found.code == 404)
+    if policy != "Orphan":
+        api.until("pods", lambda found: not found["items"], keep=False)
+        api.until(SETS, lambda found: not found["items"], keep=False)
+    else:
+        api.until(SETS, lambda found: not found["items"][0]["metadata"].get("ownerReferences"), keep=False)
+    listed(api, SETS)
+    api.note("pods", len(names_of(api, "pods")))
+
+
+@scenario
+def test_owners(api: Api) -> None:
+    def owned(name: str, *owners: tuple[Answer, bool], **more: Any) -> Answer:
+        references = [
+            {"apiVersion": "v1", "kind": "ConfigMap", "name": o["metadata"]["name"], "uid": o.uid, "blockOwnerDeletion": blocks}
+            for o, blocks in owners
+        ]
+        return api.post("configmaps", {"metadata": {"name": name, "ownerReferences": references, **more}})
+
+    one, two = owned("one"), owned("two")
+    owned("of-one", (one, False))
+    owned("of-both", (one, True), (two, True))
+    chain = owned("chain", (two, True), finalizers=["example.com/wait"])
+    owned("end", (chain, True))
+    api.delete("configmaps/one")
+    api.until("configmaps/of-one", lambda found: found.code == 404)
+    api.until("configmaps/of-both", lambda found: len(found["metadata"]["ownerReferences"]) == 1)
+    api.delete("configmaps/two", {"propagationPolicy": "Foreground"})
+    api.until("configmaps/of-both", lambda found: found.code == 404)
+    api.until("configmaps/end", lambda found: found.code == 404)
+    api.until("configmaps/chain", lambda found: found["metadata"]["finalizers"] == ["example.com/wait"])
+    api.get("configmaps/two")
+    api.patch("configmaps/chain", {"metadata": {"finalizers": None}})
+    api.until("configmaps/two", lambda found: found.code == 404)
+    ghost = {"apiVersion": "v1", "kind": "ConfigMap", "name": "ghost", "uid": "4fd4a4b6-0000-4000-8000-000000000000"}
+    api.post("configmaps", {"metadata": {"name": "haunted", "ownerReferences": [ghost]}})
+    api.until("configmaps/haunted", lambda found: found.code == 404)
+    unknown = {"apiVersion": "example.com/v1", "kind": "Thing", "name": "x", "uid": "4fd4a4b6-0000-4000-8000-000000000001"}
+    api.post("configmaps", {"metadata": {"name": "kept", "ownerReferences": [unknown]}})
+    api.get("configmaps/kept")
+
+
+@scenario
+def test_how_to_delete(api: Api) -> None:
+    api.post("configmaps", {"metadata": {"name": "a"}})
+    api.delete("configmaps/a", {"propagationPolicy": "Sideways"})
+    api.delete("configmaps/a", {"propagationPolicy": "Orphan", "orphanDependents": True})
+    api.delete("configmaps/a?propagationPolicy=Foreground&dryRun=All")
+    api.delete("configmaps/a", {"orphanDependents": False})
+    api.post("configmaps", {"metadata": {"name": "b", "finalizers": ["orphan", "example.com/wait"]}})
+    api.delete("configmaps/b", {"propagationPolicy": "Background"})
+    api.patch("configmaps/b", {"metadata": {"finalizers": []}})

@@ -1,0 +1,57 @@
+"""Words of the scenarios about apps/v1."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from differential.conversation import Api
+
+from kube.objects import timestamp
+
+
+def workload(kind: str, name: str = "web", **spec: Any) -> dict[str, Any]:
+    """Its pods find no node."""
+    body: dict[str, Any] = {
+        "selector": {"matchLabels": {"app": name}},
+        "template": {
+            "metadata": {"labels": {"app": name}},
+            "spec": {"containers": [{"name": "c", "image": "nginx:1"}], "nodeSelector": {"no": "node"}},
+        },
+    }
+    if kind != "DaemonSet":
+        body["replicas"] = 0
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": {**body, **spec}}
+
+
+def listed(api: Api, plural: str, selector: str = "", *, keep: bool = True) -> list[dict[str, Any]]:
+    """A step with all of them, by image, for their names are made up."""
+    found = api.get(f"{plural}?labelSelector={selector}", keep=False)["items"]
+    items = [{key: value for key, value in item.items() if key not in ("kind", "apiVersion")} for item in found]
+    items.sort(key=lambda item: (str(item["spec"].get("template", item)["spec"]["containers"][0]["image"]), "status" in item))
+    if keep:
+        api.note(f"list of {plural}", items)
+    return items
+
+
+def names_of(api: Api, plural: str) -> list[str]:
+    return [item["metadata"]["name"] for item in api.get(plural, keep=False)["items"]]
+
+
+def ready(api: Api, number: int, image: str = "") -> None:
+    """Lets pods become ready until so many are (or all of one image that are there), as their kubelet would."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        pods = [pod for pod in api.get("pods", keep=False)["items"] if image in str(pod["spec"])]
+        done = [pod for pod in pods if "Ready" in str(pod.get("status", {}).get("conditions"))]
+        if len(done) >= number or (image and len(done) == len(pods)):
+            return
+        for pod in pods[: number + len(done)]:
+            if pod not in done:
+                condition = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp()}
+                status = {"status": {"phase": "Running", "conditions": [condition]}}
+                api.patch(f"pods/{pod['metadata']['name']}/status", status, "strategic", keep=False)
+                done.append(pod)
+                if len(done) >= number:
+                    return
+        time.sleep(0.05)
