@@ -89,7 +89,10 @@ class Api:
         Raises ApiError: absent, changed meanwhile, or the result is invalid.
         """
 
+        new: Object = {}
+
         def step(present: Object | None) -> Object | None:
+            nonlocal new
             if present is None:
                 raise status.not_found(kind.resource, name)
             stored = self.store.peek(kind.key, namespace, name)
@@ -97,12 +100,17 @@ class Api:
             shown = kind.shown(stored)
             if shown is not stored:
                 present = msgspec.json.decode(shown.raw)
-            return self._next(kind, change(present), shown.obj, subresource)
+            new = self._next(kind, change(present), shown.obj, subresource)
+            return None if _finished(new) else new
 
         result = await self.store.mutate(kind.key, namespace, name, step, dry_run=dry_run)
-        return _outcome(result)
+        if result.after is not None:
+            return result.after
+        # The last finalizer is gone, and the object with it: the answer shows what it would have become.
+        revision = result.before.revision if result.before else 0
+        return Entry(revision, new, msgspec.json.encode(new))
 
-    def _next(self, kind: Kind, new: Object, old: Object, subresource: str) -> Object | None:
+    def _next(self, kind: Kind, new: Object, old: Object, subresource: str) -> Object:
         resource, name = kind.resource, old["metadata"]["name"]
         wanted = new.get("metadata", {})
         version, uid = wanted.get("resourceVersion"), wanted.get("uid")
@@ -125,7 +133,7 @@ class Api:
             raise status.invalid(resource, name, faults)
         if kind.counts_generations and subresource != "status" and kind.next_generation(new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        return None if _finished(new) else new
+        return new
 
     async def delete(
         self,
@@ -161,12 +169,6 @@ class Api:
             return _begin_deletion(kind, present, kind.grace(present, grace_seconds))
 
         return await self.store.mutate(kind.key, namespace, name, end, dry_run=dry_run)
-
-
-def _outcome(result: Result) -> Entry:
-    entry = result.after or result.removed or result.before
-    assert entry is not None  # noqa: S101 - an update of nothing has raised
-    return entry
 
 
 def _any_name(_name: str) -> str | None:

@@ -25,6 +25,7 @@ def prepare_new(obj: Object, namespace: str) -> None:
         metadata["namespace"] = namespace
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = names.with_suffix(metadata["generateName"])
+    _drop_empty(metadata)
     metadata["uid"] = str(uuid.uuid4())
     metadata["creationTimestamp"] = timestamp()
 
@@ -39,9 +40,13 @@ def carry_over(new: Object, old: Object) -> None:
             fresh.pop(key, None)
     fresh.pop("selfLink", None)
     fresh.pop("managedFields", None)
+    _drop_empty(fresh)
+
+
+def _drop_empty(metadata: dict[str, Any]) -> None:
     for key in ("labels", "annotations", "finalizers", "ownerReferences"):
-        if not fresh.get(key):
-            fresh.pop(key, None)
+        if not metadata.get(key):
+            metadata.pop(key, None)
 
 
 def problems(obj: Object, name_problem: Callable[[str], str | None]) -> list[FieldError]:

@@ -24,17 +24,7 @@ async def answer(api: Api, kind: Kind, request: Request, target: Target, read: C
             return json_response(201, _SUCCESS)
         case ("pods", "eviction", "POST"):
             eviction, _ = body.shaped("Eviction", body.decode(await read(), request.media_type))
-            options = eviction.get("deleteOptions", {})
-            conditions = options.get("preconditions", {})
-            await api.delete(
-                kind,
-                target.namespace,
-                target.name,
-                grace_seconds=options.get("gracePeriodSeconds"),
-                uid=conditions.get("uid", ""),
-                resource_version=conditions.get("resourceVersion", ""),
-                dry_run=request.dry_run or bool(options.get("dryRun")),
-            )
+            await _evict(api, kind, target, eviction, dry_run=request.dry_run)
             return json_response(201, _SUCCESS)
         case (_, "scale", _) if kind.scale is not None:
             return await scale.answer(api, kind, request, target, read)
@@ -46,6 +36,36 @@ async def answer(api: Api, kind: Kind, request: Request, target: Target, read: C
             raise status.make(501, "NotImplemented", f'pods "{target.name}": {why}')
     # kubectl debug looks into the details, and does not expect them to be missing
     raise status.make(404, "NotFound", status.describe(404), {"kind": kind.resource.plural})
+
+
+async def _evict(api: Api, kind: Kind, target: Target, eviction: Object, *, dry_run: bool) -> None:
+    """Marks a pod as evicted, then deletes it. There are no disruption budgets, so nothing stands against it."""
+    named = eviction.get("metadata", {}).get("name", target.name)
+    if named != target.name:
+        raise status.bad_request("name in URL does not match name in Eviction object")
+    options = eviction.get("deleteOptions", {})
+    conditions = options.get("preconditions", {})
+    dry_run = dry_run or bool(options.get("dryRun"))
+    condition = {"type": "DisruptionTarget", "status": "True", "lastProbeTime": None, "lastTransitionTime": timestamp()}
+    condition |= {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
+
+    def mark(pod: Object) -> Object:
+        known = pod.setdefault("status", {}).setdefault("conditions", [])
+        if not any(one.get("type") == "DisruptionTarget" and one.get("status") == "True" for one in known):
+            known[:] = [one for one in known if one.get("type") != "DisruptionTarget"] + [condition]
+        return pod
+
+    if not conditions and not dry_run:
+        await api.update(kind, target.namespace, target.name, mark, subresource="eviction")
+    await api.delete(
+        kind,
+        target.namespace,
+        target.name,
+        grace_seconds=options.get("gracePeriodSeconds"),
+        uid=conditions.get("uid", ""),
+        resource_version=conditions.get("resourceVersion", ""),
+        dry_run=dry_run,
+    )
 
 
 async def bind(api: Api, kind: Kind, namespace: str, name: str, binding: Object) -> None:

@@ -21,6 +21,7 @@ _PREFIX = re.compile(r'"generateName": "([^"]+)"')
 _SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]{5}"
 _HASH_LABELS = ("pod-template-hash", "controller-revision-hash")
 _HASH = re.compile(r"[bcdfghjklmnpqrstvwxz2456789]{6,10}")
+_OF_SET = re.compile(r'(?i)(replica ?set "[a-z0-9-]+?-)[bcdfghjklmnpqrstvwxz2456789]{6,10}"')
 _JUST_NOW = 3600.0
 
 
@@ -80,6 +81,7 @@ class _Names:
     def _text(self, text: str) -> str:
         for name, stand_in in self._made_up:
             text = name.sub(stand_in, text)
+        text = _OF_SET.sub(r'\1<hash>"', text)
         for found in self._hashes:
             text = re.sub(f"{found}(-{_SUFFIX})?(?![a-z0-9])", lambda hit: "<hash>" + ("-<letters>" if hit[1] else ""), text)
         text = _UID.sub(lambda found: self._uids.get(found[0], "<uid>"), text)

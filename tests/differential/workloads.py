@@ -9,6 +9,8 @@ from differential.conversation import Api
 
 from kube.objects import timestamp
 
+NOWHERE = {"nodeSelector": {"no": "node"}}
+
 
 def workload(kind: str, name: str = "web", **spec: Any) -> dict[str, Any]:
     """Its pods find no node."""
@@ -16,7 +18,7 @@ def workload(kind: str, name: str = "web", **spec: Any) -> dict[str, Any]:
         "selector": {"matchLabels": {"app": name}},
         "template": {
             "metadata": {"labels": {"app": name}},
-            "spec": {"containers": [{"name": "c", "image": "nginx:1"}], "nodeSelector": {"no": "node"}},
+            "spec": {"automountServiceAccountToken": False, "containers": [{"name": "c", "image": "nginx:1"}], **NOWHERE},
         },
     }
     if kind != "DaemonSet":
@@ -24,13 +26,16 @@ def workload(kind: str, name: str = "web", **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": {**body, **spec}}
 
 
-def listed(api: Api, plural: str, selector: str = "", *, keep: bool = True) -> list[dict[str, Any]]:
+def listed(api: Api, plural: str, selector: str = "", *, keep: bool = True, differs: str = "") -> list[dict[str, Any]]:
     """A step with all of them, by image, for their names are made up."""
     found = api.get(f"{plural}?labelSelector={selector}", keep=False)["items"]
     items = [{key: value for key, value in item.items() if key not in ("kind", "apiVersion")} for item in found]
     items.sort(key=lambda item: (str(item["spec"].get("template", item)["spec"]["containers"][0]["image"]), "status" in item))
-    if keep:
-        api.note(f"list of {plural}", items)
+    if keep and plural == "pods":  # what a scheduler says of them is another matter, and their names are made up
+        told = [{**pod, "status": pod["status"]["phase"], "metadata": {**pod["metadata"], "name": ""}} for pod in items]
+        api.note("pods", told, differs=differs)
+    elif keep:
+        api.note(f"list of {plural}", items, differs=differs)
     return items
 
 

@@ -158,7 +158,7 @@ def _internal(strategy: dict[str, Any]) -> dict[str, Any]:
     """A strategy as Kubernetes shows it in this one message."""
     rolling = strategy.get("rollingUpdate")
     if rolling is not None:
-        rolling = {"MaxUnavailable": rolling.get("maxUnavailable"), "MaxSurge": rolling.get("maxSurge")}
+        rolling = {"MaxUnavailable": rolling.get("maxUnavailable", 0), "MaxSurge": rolling.get("maxSurge", 0)}
     return {"Type": strategy.get("type"), "RollingUpdate": rolling}
 
 

@@ -24,6 +24,10 @@ def settled(found: Answer) -> bool:
     )
 
 
+def revision(found: Answer) -> str:
+    return str(found["metadata"]["annotations"]["deployment.kubernetes.io/revision"])
+
+
 @scenario
 def test_a_replica_set_makes_pods(api: Api) -> None:
     api.post(SETS, workload("ReplicaSet", replicas=2))
@@ -35,34 +39,23 @@ def test_a_replica_set_makes_pods(api: Api) -> None:
     api.until(f"{SETS}/web", lambda found: found["status"]["replicas"] == 1)
     listed(api, "pods")  # the one that is ready stays
     api.delete(f"pods/{names_of(api, 'pods')[0]}", keep=False)
-    api.until(f"{SETS}/web", lambda found: found["status"].get("readyReplicas", 0) == 0)
+    api.until(f"{SETS}/web", lambda found: "readyReplicas" not in found["status"] and found["status"]["replicas"] == 1)
     api.patch(f"{SETS}/web/scale", {"spec": {"replicas": 0}}, keep=False)
     api.until(f"{SETS}/web", lambda found: found["status"]["observedGeneration"] == 3 and not found["status"]["replicas"])
 
 
 @scenario
 def test_pods_are_adopted_and_released(api: Api) -> None:
-    api.post(
-        "pods", {"metadata": {"name": "stray", "labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
-    )
+    spec = workload("ReplicaSet")["spec"]["template"]["spec"]
+    api.post("pods", {"metadata": {"name": "stray", "labels": {"app": "web"}}, "spec": spec}, keep=False)
     api.post(SETS, workload("ReplicaSet", replicas=1))
-    api.until("pods/stray", lambda found: found["metadata"]["ownerReferences"])
+    owned = api.until("pods/stray", lambda found: found["metadata"]["ownerReferences"], keep=False)
+    api.note("adopted", owned["metadata"])
     api.until(f"{SETS}/web", lambda found: found["status"]["replicas"] == 1)
     api.patch("pods/stray", {"metadata": {"labels": {"app": "other"}}}, keep=False)
-    api.until("pods/stray", lambda found: not found["metadata"].get("ownerReferences"))
+    api.until("pods/stray", lambda found: not found["metadata"].get("ownerReferences"), keep=False)
     api.until("pods?labelSelector=app=web", lambda found: len(found["items"]) == 1, keep=False)
     listed(api, "pods")
-
-
-@scenario
-def test_a_pod_that_cannot_be_is_told(api: Api) -> None:
-    body = workload("ReplicaSet", replicas=2)
-    body["spec"]["template"]["spec"]["serviceAccountName"] = "nobody"
-    api.post(SETS, body)
-    found = api.until(f"{SETS}/web", lambda found: found["status"]["conditions"], keep=False)
-    api.note(
-        "served or refused", [one["type"] for one in found["status"].get("conditions", [])], differs="service-account-of-a-pod"
-    )
 
 
 @scenario
@@ -74,7 +67,7 @@ def test_a_rollout_and_back(api: Api) -> None:
     image = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "nginx:2"}]}}}}
     api.patch(f"{DEPLOYMENTS}/web", image, "strategic", keep=False)
     for number in range(1, 4):
-        api.until(f"{DEPLOYMENTS}/web", lambda found, n=number: found["status"]["updatedReplicas"] == n)
+        api.until(f"{DEPLOYMENTS}/web", lambda found, n=number: found["status"]["updatedReplicas"] == n, keep=False)
         sizes = {
             one["spec"]["template"]["spec"]["containers"][0]["image"]: one["spec"]["replicas"]
             for one in listed(api, SETS, keep=False)
@@ -85,7 +78,7 @@ def test_a_rollout_and_back(api: Api) -> None:
     listed(api, SETS)
     back = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}}}
     api.patch(f"{DEPLOYMENTS}/web", back, "strategic", keep=False)
-    api.until(f"{DEPLOYMENTS}/web", lambda found: found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3")
+    api.until(f"{DEPLOYMENTS}/web", lambda found: revision(found) == "3", keep=False)
     for _ in range(4):
         ready(api, 3)
     api.until(f"{DEPLOYMENTS}/web", settled)
@@ -96,12 +89,12 @@ def test_a_rollout_and_back(api: Api) -> None:
 def test_recreate(api: Api) -> None:
     api.post(DEPLOYMENTS, workload("Deployment", replicas=2, strategy={"type": "Recreate"}, revisionHistoryLimit=0))
     api.until(f"{DEPLOYMENTS}/web", lambda found: found["status"]["updatedReplicas"] == 2)
+    listed(api, SETS)
     ready(api, 2)
     api.until(f"{DEPLOYMENTS}/web", settled)
     image = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "nginx:2"}]}}}}
     api.patch(f"{DEPLOYMENTS}/web", image, "strategic", keep=False)
-    api.until(f"{DEPLOYMENTS}/web", lambda found: found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2")
-    api.until(f"{DEPLOYMENTS}/web", lambda found: found["status"]["updatedReplicas"] == 2)
+    api.until(f"{DEPLOYMENTS}/web", lambda found: revision(found) == "2" and found["status"]["updatedReplicas"] == 2)
     ready(api, 2)
     api.until(f"{DEPLOYMENTS}/web", settled)
     api.until(SETS, lambda found: len(found["items"]) == 1, keep=False)
@@ -139,6 +132,7 @@ def test_the_deadline_of_a_rollout(api: Api) -> None:
     api.until(f"{DEPLOYMENTS}/web", lambda found: "ProgressDeadlineExceeded" in str(found.body))
     ready(api, 1)
     api.until(f"{DEPLOYMENTS}/web", settled)
+    listed(api, SETS)
 
 
 @pytest.mark.parametrize("policy", ["Background", "Foreground", "Orphan", ""])
@@ -201,3 +195,114 @@ def test_how_to_delete(api: Api) -> None:
     api.post("configmaps", {"metadata": {"name": "b", "finalizers": ["orphan", "example.com/wait"]}})
     api.delete("configmaps/b", {"propagationPolicy": "Background"})
     api.patch("configmaps/b", {"metadata": {"finalizers": []}})
+
+
+NODES = "/api/v1/nodes"
+
+
+def node(api: Api, number: int, **spec: Any) -> str:
+    """A node of the scenario's own, which takes pods."""
+    name = f"{api.namespace}-{number}"
+    status = {"capacity": {"cpu": "4", "pods": "10"}, "conditions": [{"type": "Ready", "status": "True"}]}
+    body = {"metadata": {"name": name, "labels": {"fleet": api.namespace}}, "spec": spec, "status": status}
+    api.post(NODES, body, keep=False)
+    api.until(f"{NODES}/{name}", lambda found: not found["spec"].get("taints"), keep=False)
+    return name
+
+
+def no_nodes(api: Api) -> None:
+    api.delete("daemonsets", keep=False)
+    for number in range(1, 4):
+        api.delete(f"{NODES}/{api.namespace}-{number}", keep=False)
+
+
+def daemon(api: Api, **spec: Any) -> dict[str, Any]:
+    body = workload("DaemonSet", **spec)
+    body["spec"]["template"]["spec"]["nodeSelector"] = {"fleet": api.namespace}
+    return body
+
+
+def daemons(api: Api, condition: Any) -> Answer:
+    return api.until(f"{DAEMONS}/web", lambda found: condition(found["status"]))
+
+
+@scenario(finish=no_nodes)
+def test_a_daemon_set_follows_the_nodes(api: Api) -> None:
+    node(api, 1)
+    api.post(DAEMONS, daemon(api))
+    daemons(api, lambda status: status["currentNumberScheduled"] == 1)
+    api.until("pods", lambda found: found["items"][0]["spec"]["nodeName"], keep=False)
+    listed(api, "pods")
+    ready(api, 1)
+    daemons(api, lambda status: status["numberAvailable"] == 1)
+    node(api, 2)
+    daemons(api, lambda status: status["currentNumberScheduled"] == 2)
+    api.until("pods", lambda found: all(pod["spec"].get("nodeName") for pod in found["items"]), keep=False)
+    ready(api, 2)
+    daemons(api, lambda status: status["numberAvailable"] == 2)
+    api.patch(f"{NODES}/{api.namespace}-2", {"spec": {"unschedulable": True}}, keep=False)
+    api.patch(f"{NODES}/{api.namespace}-1", {"metadata": {"labels": {"fleet": None}}}, keep=False)
+    daemons(api, lambda status: status["desiredNumberScheduled"] == 1)
+    api.delete("pods?gracePeriodSeconds=0", keep=False)
+    daemons(api, lambda status: "numberAvailable" not in status and status["currentNumberScheduled"] == 1)
+    api.until("pods", lambda found: len(found["items"]) == 1 and found["items"][0]["spec"]["nodeName"], keep=False)
+    listed(api, "pods")
+
+
+@scenario(finish=no_nodes)
+def test_a_daemon_set_is_updated_and_taken_back(api: Api) -> None:
+    node(api, 1)
+    node(api, 2)
+    api.post(DAEMONS, daemon(api), keep=False)
+    api.until("pods", lambda found: len([pod for pod in found["items"] if pod["spec"].get("nodeName")]) == 2, keep=False)
+    ready(api, 2)
+    daemons(api, lambda status: status["numberAvailable"] == 2)
+    revisions(api)
+    for image, number in (("nginx:2", 2), ("nginx:1", 3)):
+        change = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}}
+        api.patch(f"{DAEMONS}/web", change, "strategic", keep=False)
+        for updated in (1, 2):
+            going(api)
+            wanted = (number, updated)
+            daemons(api, lambda status, w=wanted: (status["observedGeneration"], status["updatedNumberScheduled"]) == w)
+            ready(api, 2)
+        daemons(api, lambda status: status["numberAvailable"] == 2)
+        revisions(api)
+
+
+def going(api: Api) -> None:
+    """Pods that are told to go do so."""
+    gone = 0
+    while not gone:
+        for pod in api.get("pods", keep=False)["items"]:
+            if pod["metadata"].get("deletionTimestamp"):
+                api.delete(f"pods/{pod['metadata']['name']}?gracePeriodSeconds=0", keep=False)
+                gone += 1
+
+
+def revisions(api: Api) -> None:
+    found = api.get("apps/v1/controllerrevisions", keep=False)["items"]
+    told = [{key: value for key, value in one.items() if key not in ("kind", "apiVersion")} for one in found]
+    api.note("revisions", sorted(told, key=lambda one: one["data"]["spec"]["template"]["spec"]["containers"][0]["image"]))
+
+
+@scenario
+def test_eviction(api: Api) -> None:
+    spec = workload("ReplicaSet")["spec"]["template"]["spec"]
+    for name in ("a", "b"):
+        api.post("pods", {"metadata": {"name": name}, "spec": {**spec, "nodeName": "nowhere"}}, keep=False)
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}}
+    api.post("pods/a/eviction?dryRun=All", body)
+    api.post("pods/a/eviction", body)
+    found = api.get("pods/a", keep=False)
+    api.note("evicted", [found["metadata"].get("deletionGracePeriodSeconds"), conditions(found)])
+    api.post("pods/b/eviction", {**body, "metadata": {"name": "b"}, "deleteOptions": {"gracePeriodSeconds": 0}})
+    api.get("pods/b")
+    api.post("pods/none/eviction", {**body, "metadata": {"name": "none"}})
+    api.post("pods/a/eviction", {**body, "metadata": {"name": "b"}})
+
+
+def conditions(pod: Answer) -> list[Any]:
+    kept = ("type", "status", "reason", "message")
+    found = pod["status"].get("conditions", [])
+    return [{key: one.get(key) for key in kept} for one in found if one["type"] == "DisruptionTarget"]
