@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from e2e.harness import Cloud, Edge, eventually
 from e2e.manifests import config_map, pod, sleeper
+from faults.flavours import BOTH, MakeCloud
 from faults.proxy import Proxy, proxy
 
 
 @pytest.fixture
-def world(tmp_path: Path):  # type: ignore[no-untyped-def]
+def world(tmp_path: Path, make_cloud: MakeCloud):  # type: ignore[no-untyped-def]
     """A pair of halves with a bad network between them; pods run as processes."""
-    cloud = Cloud(tmp_path / "cloud")
+    cloud = make_cloud(tmp_path / "cloud")
     with proxy(cloud.hub_port) as network:
         edge = Edge(tmp_path / "edge", cloud, "process", hub_port=network.port)
         try:
@@ -23,13 +24,14 @@ def world(tmp_path: Path):  # type: ignore[no-untyped-def]
             yield cloud, edge, network
         finally:
             edge.program.kill()
-            cloud.program.kill()
+            cloud.close()
             edge.keadm("reset", "edge", "--force", f"--prefix={tmp_path / 'edge'}")
 
 
 World = tuple[Cloud, Edge, Proxy]
 
 
+@BOTH
 def test_a_cut_link_comes_back_and_nothing_is_lost(world: World) -> None:
     cloud, edge, network = world
     cloud.apply(sleeper("before"))
@@ -46,6 +48,7 @@ def test_a_cut_link_comes_back_and_nothing_is_lost(world: World) -> None:
     assert "Traceback" not in edge.program.output() + cloud.program.output()
 
 
+@BOTH
 def test_a_flapping_link_converges(world: World, tmp_path: Path) -> None:
     cloud, _, network = world
     cloud.apply(config_map("settings", greeting="0"))

@@ -12,6 +12,7 @@ import trio
 import trio_websocket
 from e2e.harness import Cloud, Edge, eventually
 from e2e.manifests import sleeper
+from faults.flavours import BOTH, MakeCloud
 
 from beehive import message
 from viaduct import tls
@@ -54,9 +55,9 @@ MISLEADING = [
 
 
 @pytest.fixture
-def cloud_and_edges(tmp_path: Path) -> Iterator[tuple[Cloud, Edge, Edge]]:
+def cloud_and_edges(tmp_path: Path, make_cloud: MakeCloud) -> Iterator[tuple[Cloud, Edge, Edge]]:
     """A cloud, an honest edge that runs, and one that joined and whose identity the test uses."""
-    cloud = Cloud(tmp_path / "cloud")
+    cloud = make_cloud(tmp_path / "cloud")
     honest = Edge(tmp_path / "honest", cloud, "process", "honest")
     liar = Edge(tmp_path / "liar", cloud, "process", "liar")
     try:
@@ -70,7 +71,7 @@ def cloud_and_edges(tmp_path: Path) -> Iterator[tuple[Cloud, Edge, Edge]]:
         for edge in (honest, liar):
             edge.program.kill()
             edge.keadm("reset", "edge", "--force", f"--prefix={edge.folder}")
-        cloud.program.kill()
+        cloud.close()
 
 
 @asynccontextmanager
@@ -111,6 +112,7 @@ def still_well(cloud: Cloud, honest: Edge, name: str) -> None:
     cloud.wait_running(name)
 
 
+@BOTH
 async def test_nonsense_ends_one_session_at_most(cloud_and_edges: tuple[Cloud, Edge, Edge]) -> None:
     cloud, honest, liar = cloud_and_edges
     with trio.fail_after(120):
