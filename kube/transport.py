@@ -101,7 +101,7 @@ class Transport:
     async def open(self) -> None:
         import httpx2
 
-        kept = max(8, self._limits.connections // 4)
+        kept = max(8, self._limits.connections // 16)  # each of them costs a look with every request
         pool = httpx2.Limits(max_connections=self._limits.connections, max_keepalive_connections=kept, keepalive_expiry=20)
         # Without a TLS context only http:// is spoken (checked above, and redirects are not followed): nothing to verify.
         transport = httpx2.AsyncHTTPTransport(verify=self._tls or False, limits=pool, socket_options=_KEEPALIVE)

@@ -11,12 +11,13 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 from cluster import Cluster
-from e2e.harness import Cloud, Died
+from e2e.harness import Cloud, Died, eventually
 from e2e.realcloud import KubernetesCloud
 from faults.apiproxy import ApiProxy, api_proxy
 from faults.crowd import Crowd, crowd
@@ -90,7 +91,7 @@ async def outage(many: Crowd, network: ApiProxy, clouds: list[KubernetesCloud]) 
     await trio.sleep(OUTAGE)
     during, most = network.requests.total() - asked, [round(pss(cloud.program)) for cloud in clouds]
     back = int(trio.current_time())
-    await api_back(many, cluster)
+    await api_back(cluster)
     took = await many.agree(PATIENCE)
     await trio.sleep(min(OUTAGE, 20))
     rates = [network.at[second] for second in range(back, int(trio.current_time()))]
@@ -125,19 +126,16 @@ async def storm(many: Crowd, network: ApiProxy, clouds: list[KubernetesCloud]) -
         for harm in (cluster.compact, away(clouds[0]), cluster.compact, cluster.apiserver.kill, away(clouds[1])):
             await trio.sleep(part)
             await trio.to_thread.run_sync(harm)
-            await api_back(many, cluster)
+            await api_back(cluster)
     network.trouble = 0.0
 
 
-async def api_back(many: Crowd, cluster: Cluster) -> None:
+async def api_back(cluster: Cluster) -> None:
     """Starts the API server if it does not run. Not in a thread: its programs end with the thread that has started them."""
     if not cluster.apiserver.running():
         cluster.apiserver.start()
-
-    async def away() -> str:
-        return "" if await trio.to_thread.run_sync(cluster._ready) else "no answer"
-
-    await many.until("the API server is ready", away, 60)
+    ready = partial(eventually, "the API server is ready", cluster._ready, within=60)
+    await trio.to_thread.run_sync(ready)
 
 
 async def keep_running(cluster: Cluster) -> None:
