@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kube import field_errors
 from kube.field_errors import FieldError
 from kube.objects import Object
 from kube.resources import Resource
@@ -177,6 +178,13 @@ def invalid(resource: Resource, name: str, faults: Sequence[FieldError]) -> ApiE
         details["group"] = resource.group
     details |= {"kind": resource.kind, "causes": [fault.to_cause() for fault in faults]}
     return make(422, "Invalid", f'{resource.qualified_kind} "{name}" is invalid: {shown}', details)
+
+
+def version_required(resource: Resource, name: str) -> ApiError:
+    """422: an update of a kind whose updates must say which version they replace."""
+    fault = field_errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+    details = {**_details(resource, name), "causes": [fault.to_cause()]}
+    return make(422, "Invalid", f'{resource.qualified} "{name}" is invalid: {fault}', details)
 
 
 def bad_request(message: str) -> ApiError:

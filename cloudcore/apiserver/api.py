@@ -39,7 +39,7 @@ class Api:
         Raises ApiError: it exists, its namespace does not, or it is invalid.
         """
         resource = kind.resource
-        if (refusal := kind.creation_problem()) is not None:
+        if (refusal := kind.creation_problem(obj.get("metadata", {}).get("name", ""))) is not None:
             raise refusal
         if obj.get("metadata", {}).get("resourceVersion"):
             raise status.bad_request("resourceVersion should not be set on objects to be created")
@@ -116,6 +116,8 @@ class Api:
         version, uid = wanted.get("resourceVersion"), wanted.get("uid")
         if uid and uid != old["metadata"]["uid"]:
             raise status.uid_conflict(resource, name, uid, old["metadata"]["uid"])
+        if not version and kind.conditional:
+            raise status.version_required(resource, name)
         if version and version != old["metadata"]["resourceVersion"]:
             raise status.conflict(resource, name)
         metadata.carry_over(new, old)

@@ -121,7 +121,8 @@ def _groups(api: Api, request: Request, path: str) -> Response:
 
 
 async def _send_stream(stream: Stream, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", JSON.encode())]})
+    headers = [(b"content-type", JSON.encode()), (b"cache-control", b"no-cache, private")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     # An empty piece makes the headers go out now: clients wait for them before they count a watch as begun.
     await send({"type": "http.response.body", "body": b"", "more_body": True})
     with trio.move_on_after(stream.seconds):

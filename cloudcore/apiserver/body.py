@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
 from cloudcore.apiserver import protobuf, schema
 from cloudcore.apiserver.kinds import Kind
-from kube import status
+from kube import field_errors, status
 from kube.objects import Object
+from kube.resources import Resource
 
 LIMIT: Final = 3 * 1024 * 1024
 """Bytes; the same as kube-apiserver's."""
@@ -67,6 +69,8 @@ def clean(kind: Kind, value: Any, validation: str) -> tuple[Object, tuple[str, .
     """
     resource = kind.resource
     obj, unknown = _conform(resource.kind, kind.conform, value, resource.api_version)
+    if kind.unstructured:
+        _check_custom(resource, obj)
     for key, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
         if obj.get(key, wanted) != wanted:
             raise status.bad_request(
@@ -79,3 +83,14 @@ def clean(kind: Kind, value: Any, validation: str) -> tuple[Object, tuple[str, .
         raise status.bad_request(f"{text}: strict decoding error: {', '.join(messages)}")
     obj.setdefault("metadata", {})
     return obj, () if validation == "Ignore" else messages
+
+
+def _check_custom(resource: Resource, obj: Object) -> None:
+    """Kubernetes has words of its own for custom resources of another version or kind."""
+    version, kind = obj.get("apiVersion", resource.api_version), obj.get("kind", resource.kind)
+    if version != resource.api_version:
+        text = f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
+        raise status.bad_request(text)
+    if kind != resource.kind:
+        fault = field_errors.invalid("kind", kind, f"must be {resource.kind}")
+        raise status.invalid(replace(resource, kind=kind), str(obj.get("metadata", {}).get("name", "")), [fault])

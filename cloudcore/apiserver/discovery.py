@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import platform
 from typing import Any, Final
 
@@ -97,11 +99,18 @@ def _legacy(kind: Kind) -> list[Object]:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
+    entry["storageVersionHash"] = _version_hash(kind)
     below = [
         {"name": f"{resource.plural}/{name}", "singularName": "", "namespaced": resource.namespaced, **special}
         for name, special in _served(kind)
     ]
     return [entry, *below]
+
+
+def _version_hash(kind: Kind) -> str:
+    """Of the stored version. Kubernetes 1.34: apiserver/pkg/endpoints/discovery/storageversionhash.go."""
+    stored = f"{kind.resource.group}/{kind.stored_version.rpartition('/')[2]}/{kind.resource.kind}"
+    return base64.b64encode(hashlib.sha256(stored.encode()).digest()[:8]).decode()
 
 
 def aggregated(registry: Registry, *, core: bool) -> Object:

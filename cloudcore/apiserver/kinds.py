@@ -35,6 +35,10 @@ class Kind:
     counts_generations: bool = False
     strategic: bool = True
     """Whether strategic merge patches are understood; for custom resources they are not."""
+    unstructured: bool = False
+    """Whether Kubernetes keeps it without a type of its own, which shows here and there: a custom resource."""
+    conditional: bool = False
+    """Whether an update must say which version it replaces."""
     returns_deleted: bool = False
     """Whether a deletion answers the object instead of a Status."""
     scale: ScalePaths | None = None
@@ -76,7 +80,7 @@ class Kind:
         """A stored state as this version of the kind shows it."""
         return entry
 
-    def creation_problem(self) -> ApiError | None:
+    def creation_problem(self, name: str) -> ApiError | None:
         """Why no object of this kind can be made at present."""
         return None
 

@@ -95,7 +95,8 @@ class Resources:
     def _matcher(self, kind: Kind, request: Request, target: Target) -> Callable[[Entry], bool]:
         labels, fields = request.selectors()
         for key in sorted(fields.keys - kind.fields - _COMMON_FIELDS):
-            raise status.bad_request(f'field label not supported: "{key}"')
+            shown = key if kind.unstructured else f'"{key}"'
+            raise status.bad_request(f"field label not supported: {shown}")
         name, namespace = target.name, target.namespace
 
         def matches(entry: Entry) -> bool:
@@ -118,6 +119,8 @@ class Resources:
             metadata["remainingItemCount"] = len(found) - limit
             found = found[:limit]
             metadata["continue"] = _write_continue(revision, _place(found[-1]))
+        elif kind.unstructured and form == "object":
+            metadata["continue"] = ""
         found = [kind.shown(entry) for entry in found]
         if form == "table":
             include = request.query.get("includeObject", "Metadata")

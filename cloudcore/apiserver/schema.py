@@ -129,7 +129,7 @@ def _convert(kind: str, value: Any, path: str, unknown: list[str]) -> Any:
         return [_convert(kind[1:-1], item, f"{path}[{place}]", unknown) for place, item in enumerate(value)]
     if kind.startswith("{"):
         entries = _object(value, path).items()
-        return {key: _convert(kind[1:-1], item, f"{path}[{key}]", unknown) for key, item in entries if item is not None}
+        return {key: _convert(kind[1:-1], item, f"{path}.{key}", unknown) for key, item in entries if item is not None}
     if kind.startswith("b|"):
         return value if isinstance(value, bool) else _convert(kind[2:], value, path, unknown)
     shape = shapes()[kind]

@@ -34,6 +34,8 @@ async def answer(api: Api, kind: Kind, request: Request, target: Target, read: C
             api.get(kind, target.namespace, target.name)
             why = f"{target.subresource} is not served by the embedded Kubernetes API yet"
             raise status.make(501, "NotImplemented", f'pods "{target.name}": {why}')
+    if kind.unstructured:
+        raise status.not_found(kind.resource, target.name)
     # kubectl debug looks into the details, and does not expect them to be missing
     raise status.make(404, "NotFound", status.describe(404), {"kind": kind.resource.plural})
 

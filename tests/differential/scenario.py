@@ -16,6 +16,8 @@ from differential import differences
 from differential.conversation import Api, Server
 from differential.normal import normalised
 
+BROKEN = "the scenario breaks off"
+
 
 def scenario(
     do: Callable[..., None] | None = None,
@@ -56,7 +58,7 @@ class Both:
         """Fails with both sides of the first step that differs."""
         namespace = re.sub("[^a-z0-9]+", "-", name.removeprefix("test_").lower()).strip("-")[:50].strip("-") + f"-{self._session}"
         sides = [_run(do, server, namespace, finish) for server in (self.kubernetes, self.embedded)]
-        problem = _first_difference(*sides, differs)
+        problem = _broken(sides[0]) or _first_difference(*sides, differs)
         if problem:
             pytest.fail(problem, pytrace=False)
 
@@ -68,7 +70,7 @@ def _run(do: Callable[[Api], None], server: Server, namespace: str, finish: Call
         do(api)
     except Exception as error:  # the other side may come further: that is the difference to show
         line = inspect.trace()[1][4] if len(inspect.trace()) > 1 else None
-        api.note("the scenario breaks off", f"{type(error).__name__}: {error} at {(line or ['?'])[0].strip()}")
+        api.note(BROKEN, f"{type(error).__name__}: {error} at {(line or ['?'])[0].strip()}")
     finally:
         if finish is not None:
             finish(api)
@@ -87,6 +89,12 @@ def _clean(api: Api) -> None:
     """A pod that is left behind would be bound to the next test's node."""
     api.delete("pods?gracePeriodSeconds=0", keep=False)
     api.delete(f"/api/v1/namespaces/{api.namespace}", keep=False)
+
+
+def _broken(kubernetes: Api) -> str:
+    """A scenario that breaks off on both sides would compare little."""
+    broken = [step.answer["body"] for step in kubernetes.steps if step.asked == BROKEN]
+    return f"on Kubernetes itself the scenario breaks off: {broken[0]}" if broken else ""
 
 
 def _first_difference(kubernetes: Api, embedded: Api, differs: Mapping[str, str]) -> str:

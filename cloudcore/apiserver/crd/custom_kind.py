@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from cloudcore.apiserver import schema
-from cloudcore.apiserver.crd import columns, list_types, pruning, validation
+from cloudcore.apiserver.crd import columns, embedded, list_types, pruning, scale_rules, validation
 from cloudcore.apiserver.crd.defaulting import fill
 from cloudcore.apiserver.crd.definition_kind import is_true
-from cloudcore.apiserver.crd.structural import compile_schema
+from cloudcore.apiserver.crd.structural import MISSING, compile_schema
 from cloudcore.apiserver.history import Entry
 from cloudcore.apiserver.kinds import Kind, Printer, ScalePaths
 from kube import status
 from kube.field_errors import FieldError
 from kube.objects import Object, is_deleting
-from kube.resources import ALL_VERBS, Resource
+from kube.resources import Resource
 from kube.status import ApiError
+
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+"""All of them, in the order in which Kubernetes tells those of custom resources."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class CustomKind(Kind):
 
     counts_generations = True
     strategic = False
+    unstructured = True
+    conditional = True
 
     def __init__(self, definition: Object, version: Object, revision: int) -> None:
         spec = definition["spec"]
@@ -65,7 +70,7 @@ class CustomKind(Kind):
                 namespaced=spec["scope"] == "Namespaced",
                 short_names=tuple(called.get("shortNames", ())),
                 categories=tuple(called.get("categories", ())),
-                verbs=ALL_VERBS,
+                verbs=_VERBS,
                 subresources=tuple(name for name in ("status", "scale") if name in below),
                 named_list=called.get("listKind", ""),
             )
@@ -100,11 +105,11 @@ class CustomKind(Kind):
     def printer(self) -> Printer:
         return self._printer
 
-    def creation_problem(self) -> ApiError | None:
+    def creation_problem(self, name: str) -> ApiError | None:
         if not self._terminating:
             return None
         why = "create not allowed while custom resource definition is terminating"
-        return status.make(405, "MethodNotAllowed", why, {"group": self.resource.group, "kind": self.resource.plural})
+        return status.forbidden(self.resource, name, why)
 
     def conform(self, value: Object) -> tuple[Object, list[str]]:
         for key in ("apiVersion", "kind"):
@@ -116,7 +121,7 @@ class CustomKind(Kind):
         else:
             clean["metadata"], more = schema.conform("ObjectMeta", clean["metadata"])
             unknown += [f"metadata.{path}" for path in more]
-        clean = copy.deepcopy(clean)  # a patch may share parts with what is stored
+        clean = _copied(clean)  # a patch may share parts with what is stored
         fill(clean, self._schema)
         return clean, unknown
 
@@ -138,13 +143,28 @@ class CustomKind(Kind):
         return self._faults(new, old)
 
     def status_problems(self, new: Object, old: Object) -> list[FieldError]:
-        return self._faults(new, old)
+        """The status is looked at by itself, so its paths are told in its own terms where Kubernetes does so, too."""
+        schema_of, wanted = self._schema.properties.get("status"), new.get("status", MISSING)
+        if schema_of is None or wanted is MISSING:
+            return []
+        faults = validation.problems(wanted, schema_of, old.get("status", MISSING))
+        return [replace(fault, field=_below("status", fault.field)) for fault in faults] + [
+            *self._more(new, old),
+            *scale_rules.status_problems(new, self.scale),
+        ]
 
-    def _faults(self, new: Object, old: Any = None) -> list[FieldError]:
-        if old is None:
-            return validation.problems(new, self._schema) + list_types.problems(new, self._schema)
-        found, doubles = validation.problems(new, self._schema, old), list_types.problems(new, self._schema)
-        return found + (doubles if doubles and not list_types.problems(old, self._schema) else [])
+    def _faults(self, new: Object, old: Any = MISSING) -> list[FieldError]:
+        """Rules that a schema cannot tell are held against an update only when the object fulfilled them before."""
+        found = validation.problems(new, self._schema, old)
+        return found + self._more(new, old) + scale_rules.problems(new, self.scale)
+
+    def _more(self, new: Object, old: Any) -> list[FieldError]:
+        found: list[FieldError] = []
+        for rule in (embedded.problems, list_types.problems):
+            faults = rule(new, self._schema)
+            if faults and (old is MISSING or not rule(old, self._schema)):
+                found += faults
+        return found
 
     def prepare_status(self, new: Object, old: Object) -> None:
         """Nothing but the status is taken from the writer."""
@@ -159,6 +179,19 @@ class CustomKind(Kind):
     def next_generation(self, new: Object, old: Object) -> bool:
         kept = {"metadata", "apiVersion", "kind"} | ({"status"} if self.has_status else set())
         return any(new.get(key) != old.get(key) for key in (set(new) | set(old)) - kept)
+
+
+def _below(path: str, field: str) -> str:
+    return path if not field else field if field == "<nil>" else f"{path}{'' if field[0] == '[' else '.'}{field}"
+
+
+def _copied(value: Any) -> Any:
+    """A whole copy in which whole numbers are written as such: Go does not write 8.0."""
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_copied(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e21 else value
 
 
 def _scale_paths(wanted: Object) -> ScalePaths:

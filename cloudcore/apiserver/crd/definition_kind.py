@@ -15,7 +15,7 @@ FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
 
 def condition(obj: Object, type_: str) -> Object:
     """That condition of a definition, or {}."""
-    found: Object = next((one for one in obj.get("status", {}).get("conditions", []) if one.get("type") == type_), {})
+    found: Object = next((one for one in (obj.get("status", {}).get("conditions") or []) if one.get("type") == type_), {})
     return found
 
 
@@ -29,11 +29,11 @@ def set_condition(obj: Object, type_: str, status: str, reason: str, message: st
     new = {"type": type_, "status": status, "reason": reason, "message": message}
     same = present.get("status") == status
     new["lastTransitionTime"] = present.get("lastTransitionTime", timestamp()) if same else timestamp()
-    conditions = obj.setdefault("status", {}).setdefault("conditions", [])
     if present:
         present.update(new)
     else:
-        conditions.append(new)
+        block = obj.setdefault("status", {})
+        block["conditions"] = [*(block.get("conditions") or []), new]
 
 
 class DefinitionKind(Kind):
@@ -41,6 +41,7 @@ class DefinitionKind(Kind):
 
     has_status = True
     counts_generations = True
+    conditional = True
 
     def defaults(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
@@ -57,17 +58,28 @@ class DefinitionKind(Kind):
 
     def prepare_create(self, obj: Object) -> None:
         stored = [version.get("name", "") for version in obj["spec"]["versions"] if version["storage"]]
-        obj["status"] = {"conditions": [], "acceptedNames": {"kind": "", "plural": ""}, "storedVersions": stored[:1]}
+        obj["status"] = {"conditions": None, "acceptedNames": {"kind": "", "plural": ""}, "storedVersions": stored[:1]}
 
     def prepare_update(self, new: Object, old: Object) -> None:
         super().prepare_update(new, old)
+        self._add_stored(new)
+
+    def prepare_status(self, new: Object, old: Object) -> None:
+        super().prepare_status(new, old)
+        self._add_stored(new)
+
+    def _add_stored(self, new: Object) -> None:
+        """Objects are stored in the version that is so marked from now on."""
         stored = new.get("status", {}).get("storedVersions", [])
         added = [v["name"] for v in new["spec"]["versions"] if v["storage"] and v.get("name") and v["name"] not in stored]
         if added:
-            new["status"] = {**new["status"], "storedVersions": [*stored, added[0]]}
+            new["status"] = {**new.get("status", {}), "storedVersions": [*stored, added[0]]}
 
     def problems(self, obj: Object) -> list[FieldError]:
-        return definition_rules.problems(obj)
+        return definition_rules.name_problems(obj) + definition_rules.problems(obj)
+
+    def changed_problems(self, new: Object, old: Object) -> list[FieldError]:
+        return definition_rules.problems(new) + self.update_problems(new, old)
 
     def update_problems(self, new: Object, old: Object) -> list[FieldError]:
         return definition_rules.update_problems(new, old, established=is_true(old, "Established"))

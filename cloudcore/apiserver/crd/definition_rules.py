@@ -23,6 +23,7 @@ _COLUMN_FORMATS: Final = (
     "bsonobjectid,byte,cidr,creditcard,date,datetime,double,duration,email,float,hexcolor,hostname,int32,int64,ipv4,ipv6,isbn,"
     "isbn10,isbn13,mac,password,rgbcolor,ssn,uri,uuid,uuid3,uuid4,uuid5"
 )
+_SHARED: Final = ("schema", "subresources", "additionalPrinterColumns", "selectableFields")
 _SELECTABLE_LIMIT: Final = 8
 _SELECTABLE: Final = (
     "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed."
@@ -33,7 +34,7 @@ def problems(obj: Object) -> list[FieldError]:
     """Of a definition whose defaults are filled in."""
     spec = obj["spec"]
     group, called = spec.get("group", ""), spec.get("names", {})
-    found = _name_problems(obj) + _group_problems(group)
+    found = _group_problems(group)
     if not (scope := spec.get("scope")):
         found.append(field_errors.required("spec.scope"))
     elif scope not in ("Cluster", "Namespaced"):
@@ -43,6 +44,8 @@ def problems(obj: Object) -> list[FieldError]:
         field_errors.required(f"spec.names.{key}") for key in ("plural", "singular", "kind", "listKind") if not called.get(key)
     ]
     found += _spelling(called, "spec.names") + _conversion(spec.get("conversion", {})) + _approval(obj)
+    if not obj.get("status", {}).get("storedVersions"):
+        found.append(field_errors.invalid("status.storedVersions", None, "must have at least one stored version"))
     if spec.get("preserveUnknownFields"):
         why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
         found.append(field_errors.invalid("spec.preserveUnknownFields", True, why))
@@ -82,7 +85,8 @@ def status_problems(new: Object) -> list[FieldError]:
     return []
 
 
-def _name_problems(obj: Object) -> list[FieldError]:
+def name_problems(obj: Object) -> list[FieldError]:
+    """Its name says what it defines; that is looked at when it is made."""
     called, name = obj["spec"].get("names", {}), obj["metadata"].get("name", "")
     if name and name != f"{called.get('plural', '')}.{obj['spec'].get('group', '')}":
         return [field_errors.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')]
@@ -102,23 +106,38 @@ def _group_problems(group: str) -> list[FieldError]:
 def _version_problems(versions: list[Object]) -> list[FieldError]:
     found: list[FieldError] = []
     for place, version in enumerate(versions):
+        if version.get("schema", {}).get("openAPIV3Schema") is None:
+            found.append(field_errors.required(f"spec.versions[{place}].schema.openAPIV3Schema"))
+    first = versions[0] if versions else {}
+    shared: Object = {key: first[key] for key in _SHARED if key in first and all(one.get(key) == first[key] for one in versions)}
+    for place, version in enumerate(versions):
         path = f"spec.versions[{place}]"
-        if (props := version.get("schema", {}).get("openAPIV3Schema")) is None:
-            found.append(field_errors.required(f"{path}.schema.openAPIV3Schema"))
         if (why := names.dns_label_problem(version.get("name", ""))) is not None:
             found.append(field_errors.invalid(f"{path}.name", version.get("name", ""), why))
-        if props is not None:
-            found += schema_rules.problems(props, f"{path}.schema.openAPIV3Schema")
-        found += _subresource_problems(version.get("subresources", {}), f"{path}.subresources")
-        for column, wanted in enumerate(version.get("additionalPrinterColumns", [])):
-            found += _column_problems(wanted, f"{path}.additionalPrinterColumns[{column}]")
-        found += _selectable_problems(version.get("selectableFields", []), props or {}, f"{path}.selectableFields")
+        own: Object = {key: version[key] for key in _SHARED if key in version and key not in shared}
+        found += _content_problems(own, version, path)
+    if versions and (why := names.dns_label_problem(first.get("name", ""))) is not None:
+        found.append(field_errors.invalid("spec.version", first.get("name", ""), why))
+    if versions:
+        found += _content_problems(shared, versions[0], "spec")
     called = [version.get("name") for version in versions]
     if len(set(called)) != len(called):
         found.append(field_errors.invalid("spec.versions", versions, "must contain unique version names"))
     if sum(bool(version.get("storage")) for version in versions) != 1:
         found.append(field_errors.invalid("spec.versions", versions, "must have exactly one version marked as storage version"))
     return found
+
+
+def _content_problems(content: Object, version: Object, path: str) -> list[FieldError]:
+    """Of what may stand in a version. Kubernetes names what all versions share as if it stood in the spec itself."""
+    found: list[FieldError] = []
+    props = version.get("schema", {}).get("openAPIV3Schema")
+    if "schema" in content and props is not None:
+        found += schema_rules.problems(props, f"{path}.{'validation' if path == 'spec' else 'schema'}.openAPIV3Schema")
+    found += _subresource_problems(content.get("subresources", {}), f"{path}.subresources")
+    for column, wanted in enumerate(content.get("additionalPrinterColumns", [])):
+        found += _column_problems(wanted, f"{path}.additionalPrinterColumns[{column}]")
+    return found + _selectable_problems(content.get("selectableFields", []), props or {}, f"{path}.selectableFields")
 
 
 def _spelling(called: Object, path: str) -> list[FieldError]:

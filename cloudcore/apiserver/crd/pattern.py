@@ -312,14 +312,15 @@ class _Parser:
             if not self._next():
                 raise PatternError("missing closing ]: `" + self._text[start:] + "`")
             first = False
-            found += self._member(start)
+            found += self._member()
         self._at += 1
         ranges = tuple(sorted(found))
         if flags.ignore_case:
             ranges = _both_cases(ranges)
         return Set(inverted(ranges) if negative else ranges)
 
-    def _member(self, start: int) -> Ranges:
+    def _member(self) -> Ranges:
+        start = self._at
         if self._skip("[:"):
             end = self._text.find(":]", self._at)
             name = self._text[self._at : end] if end >= 0 else ""
@@ -340,7 +341,7 @@ class _Parser:
         if high == "\\":
             high = chr(self._code(self._take()))
         if high < low:
-            raise PatternError("invalid character class range: `" + self._text[start:] + "`")
+            raise PatternError("invalid character class range: `" + self._text[start : self._at] + "`")
         return ((ord(low), ord(high)),)
 
 

@@ -66,9 +66,10 @@ def _same(one: Any, other: Any) -> bool:
 def _check(value: Any, schema: Schema, path: str, found: _Found, old: Any = MISSING) -> None:
     if old is not MISSING and _same(value, old):
         return
-    if not _has_type(value, schema, path, found) or value is None:
-        return
+    _check_type(value, schema, path, found)
     _check_enum(value, schema, path, found)
+    if value is None:
+        return
     _check_alternatives(value, schema, path, found)
     match value:
         case bool():
@@ -84,17 +85,16 @@ def _check(value: Any, schema: Schema, path: str, found: _Found, old: Any = MISS
     found.good += 1
 
 
-def _has_type(value: Any, schema: Schema, path: str, found: _Found) -> bool:
+def _check_type(value: Any, schema: Schema, path: str, found: _Found) -> None:
     wanted, actual = schema.types, type_of(value)
     if not wanted or actual in wanted or (actual == "integer" and "number" in wanted):
-        return True
+        return
     if value is None and schema.nullable:
-        return True
+        return
     actual = "number" if isinstance(value, float) else actual
     names = ",".join(wanted)
     text = f'{path} in body must be of type {names}: "{actual}"'
     found.faults.append(field_errors.wrong_type(path, actual, text))
-    return False
 
 
 def _check_enum(value: Any, schema: Schema, path: str, found: _Found) -> None:
