@@ -72,7 +72,7 @@ class Machine:
     @property
     def name(self) -> str:
         """Of its place: of the interface that leads to it, and of its cgroups."""
-        return f"edgetest{self._place}"
+        return _name(self._place)
 
     @property
     def outside(self) -> str:
@@ -112,14 +112,18 @@ class Machine:
 
     def stop(self) -> None:
         """Kills everything that runs in it, and waits until that is gone. May be called again."""
-        if self._child is not None and self._first.running():
+        if self._child is None or not self._first.running():
+            for program in (*self._programs, self._first):
+                program.kill()
+            return  # what is left of one that ended by itself may be another's already
+        with Path(f"/proc/{self._first.pid}/ns/net").open("rb"):  # its place is its own as long as its network is there
             os.kill(self._child, signal.SIGKILL)  # it is gone when all in its process table are, and then its starter ends
             self._first.wait(within=30)
-        for program in (*self._programs, self._first):
-            program.kill()
-        if self._place >= 0:
-            _run(_path("ip"), "link", "delete", self.name, check=False)
-            cgroups.remove(self.name)
+            for program in self._programs:
+                program.kill()
+            if self._place >= 0:
+                cgroups.remove(self.name)
+                _run(_path("ip"), "link", "delete", self.name)
 
     def _is_apart(self) -> bool:
         """The first process is there, which it becomes when all is unshared and /proc is its own."""
@@ -131,14 +135,7 @@ class Machine:
 
     def _connect(self) -> None:
         """A cable to this machine, in a place that nobody has: the name of an interface can be given only once."""
-        for self._place in range(PLACES):
-            cable = ["link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", str(self._first.pid)]
-            done = _run(_path("ip"), *cable, check=False)
-            if done.returncode == 0:
-                break
-            assert "File exists" in done.stderr, f"no network for a machine: ip {' '.join(cable)}: {done.stderr.strip()}"
-        else:
-            raise AssertionError(f"{PLACES} machines are there already, see `ip link show type veth`")
+        self._place = self._free_place()
         _run(_path("ip"), "address", "add", f"{self.outside}/30", "dev", self.name)
         _run(_path("ip"), "link", "set", self.name, "up")
         self.run("ip", "address", "add", f"{self.address}/30", "dev", "eth0")
@@ -147,6 +144,16 @@ class Machine:
         self.run("ip", "route", "add", "default", "via", self.outside)
         for network in (self.services, self.pods):
             _run(_path("ip"), "route", "add", network, "via", self.address)
+
+    def _free_place(self) -> int:
+        """Taken, with the cable in it."""
+        for place in range(PLACES):
+            cable = ["link", "add", _name(place), "type", "veth", "peer", "name", "eth0", "netns", str(self._first.pid)]
+            done = _run(_path("ip"), *cable, check=False)
+            if done.returncode == 0:
+                return place
+            assert "File exists" in done.stderr, f"no network for a machine: ip {' '.join(cable)}: {done.stderr.strip()}"
+        raise AssertionError(f"{PLACES} machines are there already, see `ip link show type veth`")
 
     # ------------------------------------------------------------------------------------------------- use
 
@@ -165,6 +172,10 @@ class Machine:
         made = Program(name, self.inside(*argv), self.folder)
         self._programs.append(made)
         return made
+
+
+def _name(place: int) -> str:
+    return f"edgetest{place}"
 
 
 def _run(*argv: str, check: bool = True, stdin: IO[bytes] | None = None) -> subprocess.CompletedProcess[str]:
