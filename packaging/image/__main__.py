@@ -65,18 +65,17 @@ def build(output: Path, tag: str, cache: Path) -> int:
     packages = debs.unpack(debs.fetch(cache / "debs"), base)
     system.configure(base)
     bytecode.compile_all(base, STDLIB)
-    needs, own = Tree(), Tree()
     with tempfile.TemporaryDirectory(prefix="image-") as work:
-        for tree, folder in zip((needs, own), wheels.install(cache, Path(work)), strict=True):
-            tree.add_folder(folder, PACKAGES)
-            bytecode.compile_all(tree, PACKAGES)
+        needs, own = wheels.install(cache, Path(work), PACKAGES)
+    for tree in (needs, own):
+        bytecode.compile_all(tree, PACKAGES)
     for program in ("cloudcore", "keadm"):
         own.file(f"usr/local/bin/{program}", PROGRAM.format(module=program), 0o755)
     elf.check(base, needs, own)
     for package in packages:
         print(f"  {package}")
     made = archive.Image([tree.layer() for tree in (base, needs, own)], configuration(), tag, _created())
-    return archive.save(made, output)
+    return archive.save(made, output, cache / "layers")
 
 
 def configuration() -> dict[str, object]:

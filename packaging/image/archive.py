@@ -6,8 +6,10 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import platform
 import tarfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +18,8 @@ from typing import Any
 
 from tree import MTIME
 
+KEEP = 30 * 24 * 3600
+"""Seconds for which a layer that nobody uses any more is kept."""
 _OCI = "application/vnd.oci.image"
 
 
@@ -35,8 +39,8 @@ def architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
 
-def save(image: Image, path: Path) -> int:
-    """Writes the file beside its name and renames it; returns its size in bytes."""
+def save(image: Image, path: Path, cache: Path) -> int:
+    """Writes the file beside its name and renames it; returns its size in bytes. cache: where compressed layers are kept."""
     blobs: dict[str, bytes] = {}
 
     def keep(data: bytes, kind: str) -> dict[str, Any]:
@@ -44,7 +48,7 @@ def save(image: Image, path: Path) -> int:
         blobs[digest] = data
         return {"mediaType": f"{_OCI}.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
 
-    layers = [keep(gzip.compress(layer, 6, mtime=0), "layer.v1.tar+gzip") for layer in image.layers]
+    layers = [keep(_compressed(layer, cache), "layer.v1.tar+gzip") for layer in image.layers]
     config = keep(_json(_configuration(image)), "config.v1+json")
     manifest = keep(
         _json({"schemaVersion": 2, "mediaType": f"{_OCI}.manifest.v1+json", "config": config, "layers": layers}),
@@ -56,10 +60,27 @@ def save(image: Image, path: Path) -> int:
     docker = [{"Config": _blob(config["digest"]), "RepoTags": [image.tag], "Layers": [_blob(one["digest"]) for one in layers]}]
     files = {f"blobs/sha256/{digest}": data for digest, data in blobs.items()}
     files |= {"oci-layout": _json({"imageLayoutVersion": "1.0.0"}), "index.json": _json(index), "manifest.json": _json(docker)}
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(_tar(files))
-    part.rename(path)
+    _write(path, _tar(files))
     return path.stat().st_size
+
+
+def _compressed(layer: bytes, cache: Path) -> bytes:
+    """Most layers are those of last time, and this is what takes longest."""
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / f"{hashlib.sha256(layer).hexdigest()}.tar.gz"
+    if not path.is_file():
+        _write(path, gzip.compress(layer, 6, mtime=0))
+    path.touch()
+    for old in cache.glob("*.tar.gz"):
+        if time.time() - old.stat().st_mtime > KEEP:
+            old.unlink(missing_ok=True)
+    return path.read_bytes()
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    part.write_bytes(data)
+    part.rename(path)
 
 
 def _configuration(image: Image) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import posixpath
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 MTIME = 946684800
 """1 January 2000: a layer changes when its content does, never because time has passed."""
@@ -49,17 +48,6 @@ class Tree:
         self.entries[path] = entry
         while path := posixpath.dirname(path):
             self.entries.setdefault(path, Entry(0o755))
-
-    def add_folder(self, source: Path, where: str) -> None:
-        """A copy of everything below ``source``."""
-        for path in sorted(source.rglob("*")):
-            inside = f"{where}/{path.relative_to(source).as_posix()}"
-            if path.is_symlink():
-                self.link(inside, str(path.readlink()))
-            elif path.is_dir():
-                self.folder(inside)
-            else:
-                self.file(inside, path.read_bytes(), 0o755 if path.stat().st_mode & 0o100 else 0o644)
 
     def remove(self, *paths: str) -> None:
         """Files, or folders with what is below them."""

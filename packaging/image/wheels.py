@@ -1,19 +1,24 @@
-"""The project with its ``cloud`` extra, and what it depends on, installed by pip into two folders."""
+"""The project with its ``cloud`` extra, and what it depends on, as pip would install them."""
 
 from __future__ import annotations
 
 import configparser
 import hashlib
+import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 from problem import Problem
+from tree import Tree
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRA = "cloud"
+LEFT_OUT = re.compile(r"^[^/]+\.data/|^[^/]+/_?tests/|\.dist-info/RECORD$")
 TOOLS = ("setuptools>=68", "wheel")
 PARTS = (
     "setup.cfg",
@@ -44,35 +49,52 @@ def project_version() -> str:
     return parser["metadata"]["version"]
 
 
-def install(cache: Path, work: Path) -> tuple[Path, Path]:
-    """Folders with the dependencies and with the project. Downloads go into ``cache`` and are used again. Raises Problem."""
-    wheels = _wheels(cache)
-    local = ["--no-index", "--find-links", str(wheels)]
-    source = _copy(work / "source")
-    _pip("wheel", "--no-deps", *local, "--wheel-dir", str(work / "wheel"), str(source), what="building the project")
-    (wheel,) = (work / "wheel").glob("*.whl")
-    needs, own = work / "needs", work / "own"
-    _pip("install", "--no-compile", *local, "--target", str(needs), *requirements(), what="installing the dependencies")
-    _pip("install", "--no-compile", "--no-deps", "--target", str(own), str(wheel), what="installing the project")
-    for folder in (needs, own):
-        shutil.rmtree(folder / "bin", ignore_errors=True)
-        for unused in [*folder.glob("*/tests"), *folder.glob("*/_tests")]:
-            shutil.rmtree(unused)
-        for changing in [*folder.glob("*.dist-info/direct_url.json"), *own.glob("*.dist-info/RECORD")]:
-            changing.unlink()  # they tell of this build's temporary folder
+def install(cache: Path, work: Path, where: str) -> tuple[Tree, Tree]:
+    """The dependencies and the project, below folder ``where`` of a tree each. Downloads go into ``cache`` and are used again.
+    Raises Problem."""
+    downloads = _downloads(cache)
+    needs, own = Tree(), Tree()
+    for wheel in sorted((downloads / "needs").glob("*.whl")):
+        unpack(wheel, needs, where)
+    unpack(_project(downloads / "tools", work), own, where)
     return needs, own
 
 
-def _wheels(cache: Path) -> Path:
-    """One folder per set of requirements; a folder that is there is complete."""
+def unpack(wheel: Path, tree: Tree, where: str) -> None:
+    """As pip installs it, without commands, tests, and the list of files."""
+    with zipfile.ZipFile(wheel) as archive:
+        for name in sorted(archive.namelist()):
+            inside = re.sub(r"^[^/]+\.data/(?:purelib|platlib)/", "", name)
+            if not name.endswith("/") and not LEFT_OUT.search(inside):
+                tree.file(f"{where}/{inside}", archive.read(name), 0o755 if inside.endswith(".so") else 0o644)
+
+
+def _downloads(cache: Path) -> Path:
+    """One folder per set of requirements; a folder that is there is complete. needs: wheels. tools: what builds the project."""
     wanted = "\0".join([*requirements(), *TOOLS, platform.machine(), *map(str, sys.version_info[:2])])
-    folder = cache / f"wheels-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+    folder = cache / f"python-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     if not folder.is_dir():
-        part = folder.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        _pip("wheel", "--wheel-dir", str(part), *requirements(), *TOOLS, what="downloading the dependencies")
-        part.rename(folder)
+        part = folder.with_suffix(f".{os.getpid()}")
+        _pip("wheel", "--wheel-dir", str(part / "needs"), *requirements(), what="downloading the dependencies")
+        _pip("install", "--target", str(part / "tools"), *TOOLS, what="downloading setuptools")
+        try:
+            part.rename(folder)
+        except OSError:  # somebody else was faster
+            shutil.rmtree(part)
     return folder
+
+
+def _project(tools: Path, work: Path) -> Path:
+    """The project's own wheel. Raises Problem."""
+    source, target = _copy(work / "source"), work / "wheel"
+    target.mkdir()
+    build = f"import setuptools.build_meta as backend; backend.build_wheel({str(target)!r})"
+    environment = {**os.environ, "PYTHONPATH": str(tools)}
+    done = subprocess.run([sys.executable, "-c", build], cwd=source, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Problem(f"building the project failed:\n{done.stderr.strip()[-2000:]}")
+    (wheel,) = target.glob("*.whl")
+    return wheel
 
 
 def _copy(target: Path) -> Path:

@@ -7,6 +7,7 @@ import json
 import marshal
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,8 @@ def test_bytecode_is_loaded_without_looking_at_its_source() -> None:
 
 def test_the_archive_is_both_an_oci_layout_and_a_docker_archive(tmp_path: Path) -> None:
     image = archive.Image([b"layer one", b"layer two"], {"User": "65532"}, "registry.example/a/b:1.2", 1_700_000_000)
-    size = archive.save(image, tmp_path / "image.tar")
-    archive.save(image, tmp_path / "again.tar")
+    size = archive.save(image, tmp_path / "image.tar", tmp_path)
+    archive.save(image, tmp_path / "again.tar", tmp_path)
     assert (tmp_path / "image.tar").read_bytes() == (tmp_path / "again.tar").read_bytes()
     assert size == (tmp_path / "image.tar").stat().st_size
     with tarfile.open(tmp_path / "image.tar") as found:
@@ -112,3 +113,14 @@ def test_it_installs_what_setup_cfg_names() -> None:
     assert any(line.startswith("trio ") for line in found)
     assert any(line.startswith("h11 ") for line in found)
     assert not any(line.startswith(("docker", "pytest")) for line in found)
+
+
+def test_a_wheel_is_unpacked_as_pip_would(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a-1.whl", "w") as made:
+        for name in ("a/__init__.py", "a/b.so", "a/tests/test_a.py", "a-1.dist-info/METADATA", "a-1.dist-info/RECORD"):
+            made.writestr(name, name)
+        made.writestr("a-1.data/platlib/a/c.py", "c")
+        made.writestr("a-1.data/scripts/a", "#!python")
+    tree = Tree()
+    wheels.unpack(tmp_path / "a-1.whl", tree, "opt")
+    assert {path for path, _ in tree.files()} == {"opt/a/__init__.py", "opt/a/b.so", "opt/a-1.dist-info/METADATA", "opt/a/c.py"}
