@@ -225,10 +225,12 @@ def is_ready(pod: dict[str, Any]) -> bool:
 class Edge:
     """An edgecore joined with ``keadm join --prefix``; afterwards run as a child of the test, so that it can be killed."""
 
-    def __init__(self, folder: Path, cloud: Cloud, runtime: str, name: str = "edge-1", *, hub_port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, cloud: Cloud, runtime: str, name: str = "edge-1", *, hub_port: int = 0, cert_port: int = 0
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.cloud, self.runtime, self.name = folder, cloud, runtime, name
-        self.hub_port = hub_port or cloud.hub_port
+        self.hub_port, self.cert_port = hub_port or cloud.hub_port, cert_port or cloud.cert_port
         self.config = folder / "etc/kubeedge/config/edgecore.yaml"
         self.root = folder / "var/lib/kubelet"
         self.database = folder / "var/lib/kubeedge/edgecore.db"
@@ -243,7 +245,7 @@ class Edge:
         done = self.keadm(
             "join",
             f"--cloudcore-ipport={self.cloud.host}:{self.hub_port}",
-            f"--certport={self.cloud.cert_port}",
+            f"--certport={self.cert_port}",
             f"--token={self.cloud.token()}",
             f"--edgenode-name={self.name}",
             f"--prefix={self.folder}",

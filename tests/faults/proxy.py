@@ -29,6 +29,8 @@ class Proxy:
 
     def __init__(self, target: int) -> None:
         self.target = target
+        self.others: tuple[int, ...] = ()
+        """Ports that take a connection when the target does not: behind a Service there is more than one."""
         self.delay = 0.0
         self.stalled = False
         self.refusing = False
@@ -88,14 +90,21 @@ class Proxy:
         if self.refusing:
             client.close()
             return
-        try:
-            server = socket.create_connection(("127.0.0.1", self.target), 2)
-        except OSError:
+        server = self._reach()
+        if server is None:
             client.close()
             return
         for source, sink in ((client, server), (server, client)):
             self._pipes[source] = _Pipe(source, sink)
             self._selector.register(source, selectors.EVENT_READ)
+
+    def _reach(self) -> socket.socket | None:
+        for port in (self.target, *self.others):
+            try:
+                return socket.create_connection(("127.0.0.1", port), 2)
+            except OSError:
+                continue
+        return None
 
     def _read(self, source: socket.socket) -> None:
         try:
