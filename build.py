@@ -33,7 +33,7 @@ PROGRAMS = ROOT / "tests" / "kubernetes" / "programs.py"
 BENCHES = {"pods": ("pods.py", "runtime"), "api": ("api.py", "rounds")}
 """The program of each benchmark and the option that it takes."""
 NOT_HERE = 3
-"""Exit code of PROGRAMS on a machine without Go or etcd."""
+"""Exit code of PROGRAMS on a machine without Go, etcd or containerd."""
 NEWEST_LOG = ROOT / ".cache" / "build.log"
 
 
@@ -111,9 +111,7 @@ def build_kubernetes(python: Path) -> None:
     code = subprocess.run([str(python), str(PROGRAMS)], stdout=subprocess.DEVNULL, check=False).returncode
     in_ci = os.environ.get("CI") == "true"
     if code == NOT_HERE and not in_ci:
-        print(
-            "THE KUBERNETES HALF of tests/e2e IS LEFT OUT, see above what this machine lacks; CI never leaves it out", flush=True
-        )
+        print("THE TESTS THAT NEED WHAT IS MISSING ABOVE ARE LEFT OUT; CI never leaves them out", flush=True)
     elif code:
         raise BuildError("there is no Kubernetes to test with, see above; `test --fast` goes without it")
 

@@ -184,14 +184,18 @@ def _environment() -> dict[str, str]:
 
 
 def main() -> int:
-    """0: they are there. 3: this machine cannot have them. 1: the build failed."""
-    try:
-        for suite in SUITES:
+    """0: they are there. 3: this machine cannot have some, and all others are there. 1: a build failed."""
+    code = 0
+    for suite in SUITES:
+        try:
             print(ensure(lambda text: print(text, file=sys.stderr, flush=True), suite))
-    except (Unavailable, BuildFailed) as error:
-        print(error, file=sys.stderr)
-        return 3 if isinstance(error, Unavailable) else 1
-    return 0
+        except Unavailable as error:
+            print(f"no {', '.join(suite.names)}: {error}", file=sys.stderr)
+            code = 3
+        except BuildFailed as error:
+            print(error, file=sys.stderr)
+            return 1
+    return code
 
 
 if __name__ == "__main__":

@@ -96,3 +96,12 @@ def test_go_mod_names_each_program_as_a_tool(suite: programs.Suite) -> None:
     """So that `go mod tidy` keeps what they need."""
     tools = (suite.home / "go.mod").read_text()
     assert [name for name in suite.names if not re.search(rf"^(\t|tool ){suite.module}/cmd/{name}$", tools, re.MULTILINE)] == []
+
+
+def test_what_cannot_be_had_does_not_keep_the_rest_from_being_built(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program(machine, "etcd", "")
+    program(machine, "go", GOOD_GO)
+    assert programs.main() == 3
+    said = capsys.readouterr()
+    assert "no kubelet, kube-proxy: containerd is missing (apt-get install containerd)" in said.err
+    assert [Path(line).name.partition("-v")[0] for line in said.out.splitlines()] == ["control-plane", "helm"]
