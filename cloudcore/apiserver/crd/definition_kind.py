@@ -57,8 +57,9 @@ class DefinitionKind(Kind):
             version.setdefault("storage", False)
 
     def prepare_create(self, obj: Object) -> None:
+        """Kubernetes says null until there are conditions; there are clients that fail on it."""
         stored = [version.get("name", "") for version in obj["spec"]["versions"] if version["storage"]]
-        obj["status"] = {"conditions": None, "acceptedNames": {"kind": "", "plural": ""}, "storedVersions": stored[:1]}
+        obj["status"] = {"conditions": [], "acceptedNames": {"kind": "", "plural": ""}, "storedVersions": stored[:1]}
 
     def prepare_update(self, new: Object, old: Object) -> None:
         super().prepare_update(new, old)

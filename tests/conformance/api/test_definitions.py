@@ -8,8 +8,11 @@ from differential.conversation import Api
 from differential.kilns import ANY, PATH, define, definition, established, forget, served, wait
 from differential.scenario import scenario
 
+FRESH = {"body.status.conditions": "crd-fresh-conditions"}
+"""Of a definition that has just been made."""
 
-@scenario(finish=forget)
+
+@scenario(finish=forget, differs=FRESH)
 def test_the_life_of_a_definition(api: Api) -> None:
     wanted = definition(api)
     place = f"{PATH}/{wanted['metadata']['name']}"
@@ -117,7 +120,7 @@ SCHEMAS: list[dict[str, Any]] = [
 ]
 
 
-@scenario(finish=forget)
+@scenario(finish=forget, differs=FRESH)
 def test_faults_of_schemas(api: Api) -> None:
     for schema in SCHEMAS:
         api.post(f"{PATH}?fieldValidation=Strict", definition(api, schema))
