@@ -93,7 +93,9 @@ class Node:
         for program in (self._containerd, self._kubelet, self._proxy):
             program.must_run()
         node = self.cluster.request("GET", f"/api/v1/nodes/{NAME}")
-        return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
+        ready = {one["type"]: one for one in node["status"]["conditions"]}["Ready"]
+        assert ready["status"] == "True", f"{ready['reason']}: {ready['message']}"
+        return True
 
     # ------------------------------------------------------------------------------------------------- images
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from e2e.harness import eventually
 from machine import Machine
 
 PORT = 8080
+NEEDED = ("setpriv", "unshare", "nsenter", "ip", "iptables", "busybox")
 OWNER = """
 import sys
 from pathlib import Path
@@ -34,6 +36,8 @@ sys.stdin.read()
 def two(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
     if os.geteuid() != 0:
         pytest.skip("needs root to make namespaces")
+    if missing := [name for name in NEEDED if shutil.which(name) is None]:
+        pytest.skip(f"needs {', '.join(missing)}")
     with ExitStack() as stack:
         made = Machine(tmp_path / "one"), Machine(tmp_path / "two")
         for machine in made:
