@@ -351,14 +351,15 @@ def _ready(obj: Object) -> str:
 
 def _object(answer: Any) -> Object:
     """What an answer holds, whatever its style. Raises Refused."""
-    error = answer.get("Err") if isinstance(answer, dict) else None
-    if error is None and isinstance(answer, dict) and answer.get("status") == "Failure":
-        error = answer
+    if answer == "OK":
+        return {}
+    if not isinstance(answer, dict):
+        raise Refused(500, str(answer))
+    error = answer if "ErrStatus" in answer else answer.get("Err")
     if error is not None:
         status = error.get("ErrStatus", error)
         raise Refused(int(status.get("code", 500)), str(status.get("reason") or status.get("message")))
-    found = answer.get("Object", answer) if isinstance(answer, dict) else {}
-    return dict(found or {})
+    return dict(answer.get("Object", answer))
 
 
 def timestamp(*, micro: bool = False) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 from e2e.harness import Cloud
 from e2e.realcloud import KubernetesCloud
+
+collect_ignore = [] if "SCALE" in os.environ else ["test_cost.py"]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,6 +22,11 @@ from kube.objects import Object
 from kube.resources import CONFIG_MAPS, NODES, OBJECT_SYNCS, PODS, SECRETS
 from kube.status import ApiError, ApiUnreachable
 
+HOW_MANY, HOW_MANY_NODES = (int(number) for number in os.environ.get("SCALE", "200/10").split("/"))
+"""Pods and nodes."""
+SEED = int(os.environ.get("SCALE_SEED", "1"))
+PATIENCE = 60 + HOW_MANY / 4
+"""Seconds that any state may take to come about."""
 SPACE = "default"
 MAKERS = 16
 """Requests of the test at the same time."""
@@ -83,6 +89,15 @@ class Crowd:
         async with trio.open_nursery() as nursery:
             for number in range(self.size):
                 nursery.start_soon(make, number)
+
+    async def fill(self, within: float) -> str:
+        """All pods, Running; says how long that took."""
+        begin = time.monotonic()
+        await self.make_settings()
+        await self.make_pods()
+        made = time.monotonic() - begin
+        running = await self.until("all pods run", self.not_running, within)
+        return f"{self.size} pods on {len(self.fleet.names)} nodes made in {made:.1f} s, all Running {running:.1f} s later"
 
     # ------------------------------------------------------------------------------------------------- changes
 
@@ -183,17 +198,31 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd(clouds: Sequence[Cloud], folder: Path, *, nodes: int, pods: int, seed: int) -> AsyncIterator[Crowd]:
+async def started(*clouds: Cloud) -> AsyncIterator[None]:
+    """cloudcores, gone for good afterwards."""
+    try:
+        for cloud in clouds:
+            await trio.to_thread.run_sync(cloud.start)
+        yield
+    finally:
+        for cloud in clouds:
+            cloud.program.kill()
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(clouds[0].close)
+
+
+@asynccontextmanager
+async def crowd(clouds: Sequence[Cloud], folder: Path) -> AsyncIterator[Crowd]:
     """One cloud, of one or more started cloudcores, with so many Ready nodes; no pods yet."""
     token = await trio.to_thread.run_sync(clouds[0].token)
     doors = [(f"https://127.0.0.1:{cloud.cert_port}", f"wss://127.0.0.1:{cloud.hub_port}") for cloud in clouds]
-    names = [f"sim-{number:02d}" for number in range(nodes)]
+    names = [f"sim-{number:02d}" for number in range(HOW_MANY_NODES)]
     connection = kubeconfig.load(clouds[0].kubeconfig)
-    fleet = Fleet(folder / "fleet", names, doors, token, seed)
+    fleet = Fleet(folder / "fleet", names, doors, token, SEED)
     try:
         async with Client.of(connection, tls=client_context(connection), user_agent="test") as client:
-            made = Crowd(client, fleet, pods, seed)
-            await made.until("every node is Ready", made.all_ready, within=60 + nodes)
+            made = Crowd(client, fleet, HOW_MANY, SEED)
+            await made.until("every node is Ready", made.all_ready, within=60 + HOW_MANY_NODES)
             yield made
     finally:
         fleet.close()

@@ -1,7 +1,7 @@
 """Many pods on many nodes, while everything around breaks: in the end API server, nodes, records and statuses agree.
 
-By default 200 pods on 10 nodes for some seconds. ``SCALE=1000/50`` is the real size and also prints what cloudcore costs;
-``SCALE_OUTAGE=300`` is how long the API server is away, ``SCALE_STORM=120`` how long everything breaks, ``SCALE_SEED`` another
+By default 200 pods on 10 nodes for some seconds. ``SCALE=1000/50`` is the real size (test_cost.py then runs, too),
+``SCALE_OUTAGE=300`` how long the API server is away, ``SCALE_STORM=120`` how long everything breaks, ``SCALE_SEED`` another
 history.
 """
 
@@ -9,53 +9,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 from cluster import Cluster
-from e2e.harness import Cloud, Died, eventually
+from e2e.harness import Died, eventually
 from e2e.realcloud import KubernetesCloud
 from faults.apiproxy import ApiProxy, api_proxy
-from faults.crowd import Crowd, crowd
-from faults.figures import Usage, pss
+from faults.crowd import PATIENCE, SEED, Crowd, crowd, started
+from faults.figures import pss
 
-LARGE = "SCALE" in os.environ
-PODS, NODES = (int(number) for number in os.environ.get("SCALE", "200/10").split("/"))
-SEED = int(os.environ.get("SCALE_SEED", "1"))
 OUTAGE = float(os.environ.get("SCALE_OUTAGE", "5"))
 STORM = float(os.environ.get("SCALE_STORM", "15"))
-PATIENCE = 60 + PODS / 4
-"""Seconds that any state may take to come about."""
 EVENTS = 10
 """A watch is cut after so many."""
-
-
-@asynccontextmanager
-async def started(*clouds: Cloud) -> AsyncIterator[None]:
-    try:
-        for cloud in clouds:
-            await trio.to_thread.run_sync(cloud.start)
-        yield
-    finally:
-        for cloud in clouds:
-            cloud.program.kill()
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(clouds[0].close)
-
-
-async def fill(many: Crowd) -> float:
-    """All pods, Running; returns how long that took from the first request."""
-    begin = time.monotonic()
-    await many.make_settings()
-    await many.make_pods()
-    made = time.monotonic() - begin
-    running = await many.until("all pods run", many.not_running, PATIENCE)
-    print(f"{PODS} pods on {NODES} nodes made in {made:.1f} s, all Running {running:.1f} s later")
-    return made + running
 
 
 @pytest.mark.kubernetes
@@ -65,10 +36,10 @@ async def test_all_sides_agree_whatever_breaks(tmp_path: Path, cluster: Cluster)
         async with (
             trio.open_nursery() as nursery,
             started(first, second),
-            crowd([first, second], tmp_path, nodes=NODES, pods=PODS, seed=SEED) as many,
+            crowd([first, second], tmp_path) as many,
         ):
             nursery.start_soon(keep_running, cluster)
-            await fill(many)
+            print(await many.fill(PATIENCE))
             print(f"all sides agree {await many.agree(PATIENCE):.1f} s later")
             await outage(many, network, [first, second])
             await storm(many, network, [first, second])
@@ -145,28 +116,3 @@ async def keep_running(cluster: Cluster) -> None:
         for program in (cluster.scheduler, cluster.controllers):
             if not program.running():
                 program.start()
-
-
-@pytest.mark.kubernetes
-@pytest.mark.parametrize("api", ["kubernetes", "embedded"] if LARGE else [])
-async def test_what_cloudcore_costs(tmp_path: Path, api: str, request: pytest.FixtureRequest) -> None:
-    """Figures only; nothing is judged by them."""
-    cloud = Cloud(tmp_path / "cloud")
-    if api == "kubernetes":
-        cloud = KubernetesCloud(tmp_path / "cloud", request.getfixturevalue("cluster"))
-    async with started(cloud), crowd([cloud], tmp_path, nodes=NODES, pods=PODS, seed=SEED) as many:
-        await many.until("the nodes are quiet", many.all_ready, 60)
-        await trio.sleep(5)
-        usage = await trio.to_thread.run_sync(Usage, cloud)
-        await trio.sleep(60)
-        print(f"\n{api}, {NODES} nodes, a minute without pods: {await trio.to_thread.run_sync(usage.so_far)}")
-        usage, before = await trio.to_thread.run_sync(Usage, cloud), (await many.state()).counts
-        await fill(many)
-        print(f"{api}, {PODS} pods: {await trio.to_thread.run_sync(usage.so_far)}")
-        print(f"all sides agree {await many.agree(PATIENCE):.1f} s later")
-        print(f"{api}, {PODS} pods until then: {await trio.to_thread.run_sync(usage.so_far)}")
-        state = await many.state()
-        print(f"messages: {dict(state.counts - before)}; {state.cpu:.0f} s of CPU for the simulation")
-        usage = await trio.to_thread.run_sync(Usage, cloud)
-        await trio.sleep(60)
-        print(f"{api}, a minute with {PODS} pods: {await trio.to_thread.run_sync(usage.so_far)}")
