@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from differential.conversation import Api
-from differential.kilns import define, definition, established, forget, served, wait
+from differential.kilns import PATH, define, definition, established, forget, served, wait
 from differential.scenario import scenario
 
 SPEC: dict[str, Any] = {
@@ -272,3 +272,21 @@ def test_deletion_of_a_definition_with_objects(api: Api) -> None:
     define(api, wanted)
     wait(api, place, established)
     api.get(kilns(api))
+
+
+@scenario(finish=forget)
+def test_expressions(api: Api) -> None:
+    """They are taken, and do nothing here."""
+    rule = {"rule": "self.a > 1", "message": "a must be more than 1"}
+    spec = {"type": "object", "properties": {"a": {"type": "integer"}}, "x-kubernetes-validations": [rule]}
+    define(api, definition(api, {"type": "object", "properties": {"spec": spec}}))
+    api.post(kilns(api), kiln(api, {"a": 2}))
+    api.post(kilns(api), kiln(api, {"a": 1}, "small"), differs="crd-expressions")
+
+
+@scenario(finish=forget)
+def test_conversion_by_webhook(api: Api) -> None:
+    wanted = definition(api)
+    hook = {"clientConfig": {"url": "https://127.0.0.1:9/"}, "conversionReviewVersions": ["v1"]}
+    wanted["spec"]["conversion"] = {"strategy": "Webhook", "webhook": hook}
+    api.post(PATH, wanted, differs="crd-conversion")

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudcore.apiserver import schema as shapes
@@ -75,6 +75,7 @@ SCHEMAS = st.recursive(CONDITIONS, _nodes, max_leaves=6)
 OBJECTS = st.dictionaries(KEYS, JSON, max_size=4)
 
 
+@settings(max_examples=60, deadline=None)
 @given(props=SCHEMAS, value=OBJECTS, before=OBJECTS)
 def test_no_object_breaks_a_schema(props: dict[str, Any], value: dict[str, Any], before: dict[str, Any]) -> None:
     schema = compile_schema(props)
@@ -103,6 +104,7 @@ PLAIN_DEFAULTS = st.recursive(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(props=PLAIN_DEFAULTS, value=OBJECTS)
 def test_defaults_are_filled_in_once(props: dict[str, Any], value: dict[str, Any]) -> None:
     schema = compile_schema(props)
@@ -112,6 +114,7 @@ def test_defaults_are_filled_in_once(props: dict[str, Any], value: dict[str, Any
     assert value == filled
 
 
+@settings(max_examples=60, deadline=None)
 @given(props=SCHEMAS)
 def test_no_schema_breaks_the_rules_of_schemas(props: dict[str, Any]) -> None:
     clean, _ = shapes.conform("JSONSchemaProps", props)
@@ -119,6 +122,7 @@ def test_no_schema_breaks_the_rules_of_schemas(props: dict[str, Any]) -> None:
         assert str(fault).startswith("schema")
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     value=OBJECTS,
     path=st.text(alphabet=".ab[]?@=\"'*()0-1:\\", max_size=12),
