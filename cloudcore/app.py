@@ -148,8 +148,9 @@ class _Cloud:
         if self._config.standalone.enable:
             await self._duties()
         else:
-            election = Election(identity.NAMESPACE, LEADER, self._name)
-            await supervise("election", partial(Leader(self._client, election).run, self._duties))
+            leader = Leader(self._client, Election(identity.NAMESPACE, LEADER, self._name))
+            self._monitor.leader = lambda: leader.leading
+            await supervise("election", partial(leader.run, self._duties))
 
     async def _duties(self) -> None:
         hours = self._config.modules.cloud_hub.token_refresh_duration

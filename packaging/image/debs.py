@@ -15,6 +15,7 @@ from problem import Problem
 from tree import MERGED, Tree
 
 RELEASE = "bookworm"
+QUIETLY = ("-q", "-o", "APT::Sandbox::User=")
 PACKAGES = (
     "base-files",
     "ca-certificates",
@@ -45,27 +46,46 @@ LEFT_OUT = re.compile(
 
 
 def fetch(cache: Path) -> list[Path]:
-    """The packages' files, downloaded with apt when they are not in ``cache`` yet. Raises Problem."""
+    """The packages' files, downloaded with apt when they are not in ``cache`` yet. Raises Problem.
+
+    What this machine's apt knows is used first; when it knows too little, or files that are gone, it is asked anew with lists of
+    our own: nothing on this machine changes, and root is not needed.
+    """
     cache.mkdir(parents=True, exist_ok=True)
-    names = _newest()
+    try:
+        return _fetch(cache, ())
+    except Problem:
+        return _fetch(cache, _own_lists(cache))
+
+
+def _fetch(cache: Path, options: tuple[str, ...]) -> list[Path]:
+    names = _newest(options)
     missing = [package for package, name in names.items() if not (cache / name).is_file()]
     if missing:
-        _run(["apt-get", "-q", "-o", "APT::Sandbox::User=", "download", *missing], "downloading Debian packages", cache)
+        _run(["apt-get", *QUIETLY, *options, "download", *missing], "downloading Debian packages", cache)
     return [cache / name for _, name in sorted(names.items())]
 
 
-def _newest() -> dict[str, str]:
+def _own_lists(cache: Path) -> tuple[str, ...]:
+    lists = cache / "lists"
+    (lists / "partial").mkdir(parents=True, exist_ok=True)
+    kept = ("pkgcache", "srcpkgcache")
+    options = ("-o", f"Dir::State::Lists={lists}", *(word for name in kept for word in ("-o", f"Dir::Cache::{name}=")))
+    _run(["apt-get", *QUIETLY, *options, "update"], "updating the lists of packages", cache)
+    return options
+
+
+def _newest(options: tuple[str, ...]) -> dict[str, str]:
     """The file name of the newest version of each package; apt knows it without asking the network."""
-    out = _run(["apt-get", "--print-uris", "-q", "download", *PACKAGES], "asking apt for the newest versions", Path.cwd())
+    argv = ["apt-get", *QUIETLY, *options, "--print-uris", "download", *PACKAGES]
+    out = _run(argv, "asking apt for the newest versions", Path.cwd())
     found = {}
     for line in out.splitlines():
         parts = line.split(" ")
         if line.startswith("'") and len(parts) >= 3:
             found[parts[1].split("_")[0]] = parts[1]
     if lacking := sorted(set(PACKAGES) - set(found)):
-        raise Problem(
-            f"apt knows no package {', '.join(lacking)}: this recipe needs Debian 12 ({RELEASE}), with `apt-get update` done"
-        )
+        raise Problem(f"apt knows no package {', '.join(lacking)}: the image is made on Debian 12 ({RELEASE})")
     return found
 
 
@@ -75,7 +95,7 @@ def _run(argv: list[str], what: str, cwd: Path) -> str:
     except FileNotFoundError:
         raise Problem(f"{argv[0]} is missing: the image is made on Debian 12 ({RELEASE})") from None
     if done.returncode:
-        raise Problem(f"{what} failed: {done.stderr.strip()}. Is this Debian 12 ({RELEASE}), with `apt-get update` done?")
+        raise Problem(f"{what} failed: {done.stderr.strip()} (the image is made on Debian 12, {RELEASE})")
     return done.stdout
 
 

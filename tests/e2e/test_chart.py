@@ -59,6 +59,11 @@ def edge(cloud: ChartedCloud, tmp_path_factory: pytest.TempPathFactory) -> Itera
     cloud.kubectl("delete", "deployment", "work", "--ignore-not-found")
 
 
+def metrics(pod: dict[str, Any]) -> str:
+    with urllib.request.urlopen(f"http://{pod['status']['podIP']}:9091/metrics", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
 def image(tag: str) -> tuple[str, str]:
     return f"--set=cloudCore.image.repository={REPOSITORY}", f"--set=cloudCore.image.tag={tag}"
 
@@ -117,9 +122,9 @@ def test_what_runs_is_what_the_recipe_says(cloud: ChartedCloud) -> None:
     tried = cloud.kubectl(*command, "python3.11", "-I", "-c", program, check=False)
     assert tried.stdout == "65532\n"
     assert "Read-only file system: '/home/nonroot/a'" in tried.stderr
-    address = cloud.replicas()[pod]["status"]["podIP"]
-    with urllib.request.urlopen(f"http://{address}:9091/metrics", timeout=10) as answer:
-        assert b"\ncloudcore_ready 1\n" in answer.read()
+    pages = [metrics(pod) for pod in cloud.replicas().values()]
+    assert all("\ncloudcore_ready 1\n" in page for page in pages)
+    assert sum("\ncloudcore_leader 1\n" in page for page in pages) == 1
 
 
 def test_an_edge_joins_through_the_service(cloud: ChartedCloud, edge: Edge) -> None:
