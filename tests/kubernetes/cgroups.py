@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from e2e.harness import eventually
 
 ROOT = Path("/sys/fs/cgroup")
-CONTROLLERS = ("cpuset", "cpu", "io", "memory", "pids")
+CONTROLLERS = ("cpu", "cpuset", "hugetlb", "memory", "pids")
+"""What kubelet wants in its cgroup, as far as the kernel has it: kubelet 1.34, pkg/kubelet/cm/cgroup_v2_manager_linux.go."""
 
 
 def create(name: str) -> None:
+    offered = ROOT / "cgroup.controllers"
+    if offered.exists():
+        wanted = [f"+{controller}" for controller in CONTROLLERS if controller in offered.read_text().split()]
+        (ROOT / "cgroup.subtree_control").write_text(" ".join(wanted))
     for hierarchy in _hierarchies():
         (hierarchy / name).mkdir()
 
@@ -30,11 +34,5 @@ def _removed(top: Path) -> bool:
     return True
 
 
-def _hierarchies() -> Iterator[Path]:
-    if (ROOT / "cgroup.controllers").exists():
-        offered = (ROOT / "cgroup.controllers").read_text().split()
-        wanted = " ".join(f"+{name}" for name in CONTROLLERS if name in offered)
-        (ROOT / "cgroup.subtree_control").write_text(wanted)
-        yield ROOT
-    else:
-        yield from (path for path in ROOT.iterdir() if path.is_mount())
+def _hierarchies() -> list[Path]:
+    return [ROOT] if (ROOT / "cgroup.controllers").exists() else [path for path in ROOT.iterdir() if path.is_mount()]
