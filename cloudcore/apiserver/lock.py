@@ -22,7 +22,8 @@ def exclusive(folder: Path) -> Iterator[None]:
             held.enter_context(locked(folder / "lock"))
         except Held as error:
             raise Fatal(
-                f"the data of the embedded Kubernetes API in {folder} are in use by another process "
-                f"(pid {error.holder or 'unknown'}): stop that one, or give this one another dataDir"
+                f"the data of the embedded Kubernetes API in {folder} are in use by another process (pid "
+                f"{error.holder or 'unknown'}), and only one can serve them: stop that one, give this one another dataDir, or "
+                "use a Kubernetes cluster, which any number of cloudcores can share"
             ) from error
         yield

@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 
 from beehive.message import NULL
+from beehive.resource import Resource as Path
 from cloudcore.edgecontroller import ownership
 from cloudcore.edgecontroller.downstream import CLOUDCORE
+from cloudcore.edgecontroller.location import CLUSTER, NODE
 from cloudcore.edgecontroller.request import Request, World
 from kube import objects
 from kube.objects import Object
@@ -45,7 +47,7 @@ async def register(world: World, request: Request) -> Object:
         "spec": objects.spec(node),
         "status": objects.status(node),
     }
-    if world.cluster.get(request.path) is None:
+    if world.cluster.get(Path(CLUSTER, NODE, request.node)) is None:
         # Before the Node is made: should we end in between, the edge asks another cloudcore, which finds no Node either.
         await world.refill(request.node)
     return await world.client.create(NODES, body)

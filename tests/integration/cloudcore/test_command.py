@@ -156,6 +156,9 @@ def test_standalone_says_where_the_kubeconfig_is_and_what_to_type_and_stops_in_g
             lines.append(line)
             if "keadm gettoken" in line:
                 break
+        second = fails(run("--config", config, "--standalone"))
+        assert f"in {tmp_path / 'data'} are in use by another process (pid {process.pid}), and only one can serve them" in second
+        assert "stop that one, give this one another dataDir, or use a Kubernetes cluster" in second
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0, "".join(lines)
     said = "".join(lines)

@@ -26,7 +26,7 @@ from cloudcore.edgecontroller.location import POD, pod_path
 from cloudcore.edgecontroller.records import FLUSH_EVERY
 from kube import kubeconfig
 from kube.client import Client
-from kube.resources import CONFIG_MAPS, LEASES, OBJECT_SYNCS, PODS, Resource
+from kube.resources import CLUSTER_OBJECT_SYNCS, CONFIG_MAPS, LEASES, NODES, OBJECT_SYNCS, PODS, Resource
 
 WEB = "default/pod/web"
 
@@ -342,3 +342,29 @@ async def test_an_older_version_than_the_node_has_is_not_sent(replicas: Replicas
 
 def _versions(downstream: Downstream, path: Any) -> list[str]:
     return [one.version for one in downstream.records.of("edge-1", path).values()]
+
+
+async def test_what_is_known_of_nodes_that_are_gone_for_good_is_forgotten(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloudcore.edgecontroller.downstream.REMEMBER_REMOVED", 0.0)
+    monkeypatch.setattr("cloudcore.edgecontroller.downstream.SWEEP", 0.2)
+    one = await replicas.start()
+    for name in ("edge-1", "edge-2"):
+        edge = await one.joined(name)
+        async with edge.connected():
+            await edge.register()
+            await one.pod(f"web-{name}", node=name)
+            await edge.until(lambda edge=edge, name=name: f"default/pod/web-{name}" in edge.stored)
+    await replicas.client.delete(NODES, "edge-1")
+    with trio.fail_after(10):
+        while (kept := await known(replicas.client)) != {"edge-2", "node.edge-2", "cloudcore"}:
+            assert {"edge-2", "node.edge-2"} <= kept
+            await trio.sleep(0.1)
+
+
+async def known(client: Client) -> set[str]:
+    """Nodes that have records, and Leases in kubeedge."""
+    records = (await client.list(OBJECT_SYNCS)).items + (await client.list(CLUSTER_OBJECT_SYNCS)).items
+    leases = (await client.list(LEASES, namespace="kubeedge")).items
+    return {one["metadata"]["name"].rpartition(".")[0] for one in records} | {one["metadata"]["name"] for one in leases}
