@@ -69,7 +69,7 @@ class Api:
         found = self.store.peek(NAMESPACES.qualified, "", namespace)
         if found is None:
             raise status.not_found(NAMESPACES, namespace)
-        if found.obj["metadata"].get("deletionTimestamp") and kind.key != "events":
+        if found.obj["metadata"].get("deletionTimestamp"):
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             raise status.forbidden(kind.resource, name, why)
 

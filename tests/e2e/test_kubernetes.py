@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 from cluster import Cluster
 from e2e.harness import Cloud, Edge, eventually
-from e2e.manifests import pod, sleeper
+from e2e.manifests import pod
 
 from kube import kubeconfig
 from kube.client import Client
@@ -62,36 +62,6 @@ def claims(token: str) -> dict[str, Any]:
     part = token.split(".")[1]
     found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return found
-
-
-def test_a_deployment_rolls_out_and_is_replaced_on_the_edge(real_halves: Halves) -> None:
-    cloud, edge = real_halves
-    spec = sleeper("web")["spec"]
-    labels = {"app": "web"}
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "web"},
-        "spec": {
-            "replicas": 2,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": spec},
-        },
-    }
-    try:
-        cloud.apply(deployment)
-        cloud.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-        first = pods_of(cloud)
-        assert set(first.values()) == {edge.name}
-        cloud.kubectl("set", "env", "deployment/web", "VERSION=2")
-        cloud.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-        eventually("the old pods are gone", lambda: len(pods_of(cloud)) == 2 and not set(pods_of(cloud)) & set(first))
-    finally:
-        cloud.kubectl("delete", "deployment", "web", "--wait=true", "--cascade=foreground")
-
-
-def pods_of(cloud: Cloud) -> dict[str, str]:
-    return {item["metadata"]["name"]: item["spec"].get("nodeName", "") for item in cloud.get("pods", "-l", "app=web")["items"]}
 
 
 def test_the_node_is_kept_ready_by_its_lease(real_halves: Halves) -> None:

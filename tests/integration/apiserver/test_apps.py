@@ -1,0 +1,134 @@
+"""The controllers of apps/v1 on the real store, in one process: what is hard to see from outside."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from cloudcore.apiserver.api import Api
+from cloudcore.apiserver.apps import controllers
+from cloudcore.apiserver.apps.ownership import Ownership
+from cloudcore.apiserver.apps.replica_sets import ReplicaSets
+from cloudcore.apiserver.history import History
+from cloudcore.apiserver.namespaces import Namespaces
+from cloudcore.apiserver.registry import Registry
+from cloudcore.apiserver.store import Store
+from kube.objects import Object, uid
+from kube.resources import DEPLOYMENTS, NAMESPACES, PODS, REPLICA_SETS, Resource
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    store = Store(tmp_path / "objects.db")
+    await trio.to_thread.run_sync(store.open)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(store.run)
+        found = Api(store, Registry())
+        for name in ("default", "shop"):
+            await create(found, NAMESPACES, name, where="")
+        with trio.fail_after(60):
+            yield found
+        nursery.cancel_scope.cancel()
+
+
+async def create(api: Api, resource: Resource, name: str, *, where: str = "default", **fields: Any) -> Object:
+    return (await api.create(api.registry.of(resource), where, {"metadata": {"name": name}, **fields})).obj
+
+
+def workload(replicas: int) -> dict[str, Any]:
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "x:1"}]}}
+    return {"replicas": replicas, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+
+
+async def settled(api: Api, resource: Resource, number: int) -> None:
+    while (found := api.store.get(resource.qualified, "default", "web")) is None or found.obj["status"].get("replicas") != number:
+        await trio.sleep(0.01)
+
+
+def index_of(api: Api) -> Ownership:
+    return Ownership(api.store, lambda: [kind.key for kind in api.registry.stored()])
+
+
+async def test_a_controller_that_dies_again_and_again_never_makes_too_many(api: Api) -> None:
+    """It needs no memory of what it has asked for: what was written is in the store before it looks again."""
+    await create(api, REPLICA_SETS, "web", spec=workload(60))
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        history = api.store.history(PODS.qualified)
+        while True:
+            most = max(most, api.store.count(PODS.qualified))
+            await history.wait(history.end)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        while api.store.count(PODS.qualified) < 60:
+            with trio.move_on_after(random.uniform(0, 0.05)):
+                await ReplicaSets(api, index_of(api)).run()
+        with trio.move_on_after(30):
+            async with trio.open_nursery() as running:
+                running.start_soon(ReplicaSets(api, index_of(api)).run)
+                await settled(api, REPLICA_SETS, 60)
+                running.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
+    # A write that was on its way when its controller died may come beside its successor's: never more than were on their way.
+    assert api.store.count(PODS.qualified) == 60
+    assert most <= 60 + 16
+
+
+async def test_changes_that_nobody_can_tell_any_more(api: Api) -> None:
+    for resource in (PODS, REPLICA_SETS):
+        api.store._histories[resource.qualified] = History(api.store.revision, changes=3)
+    index = index_of(api)
+    owner = await create(api, REPLICA_SETS, "web", spec=workload(20))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ReplicaSets(api, index).run)
+        await settled(api, REPLICA_SETS, 20)
+        kind = api.registry.of(PODS)
+        for entry in api.store.entries(PODS.qualified)[:8]:
+            await api.delete(kind, "default", entry.obj["metadata"]["name"])
+        while len(index.managed(PODS.qualified, uid(owner))) != 20:
+            await trio.sleep(0.01)
+        assert api.store.count(PODS.qualified) == 20
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_namespace_goes_with_its_deployments(api: Api) -> None:
+    async with trio.open_nursery() as nursery:
+        controllers.start(api, nursery)
+        nursery.start_soon(Namespaces(api).run)
+        await create(api, DEPLOYMENTS, "web", where="shop", spec=workload(5))
+        while api.store.count(PODS.qualified) < 5:
+            await trio.sleep(0.01)
+        await api.delete(api.registry.of(NAMESPACES), "", "shop")
+        while api.store.get(NAMESPACES.qualified, "", "shop") is not None:
+            await trio.sleep(0.01)
+        assert not [kind.key for kind in api.registry.stored() if api.store.entries(kind.key, "shop")]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_collision_of_names_makes_another_name(api: Api) -> None:
+    async with trio.open_nursery() as nursery:
+        controllers.start(api, nursery)
+        await create(api, DEPLOYMENTS, "web", spec=workload(1))
+        await settled(api, DEPLOYMENTS, 1)
+        (taken,) = [entry.obj["metadata"]["name"] for entry in api.store.entries(REPLICA_SETS.qualified)]
+        await api.delete(api.registry.of(DEPLOYMENTS), "default", "web")
+        while api.store.count(REPLICA_SETS.qualified):
+            await trio.sleep(0.01)
+        other = workload(0)
+        other["selector"] = other["template"]["metadata"]["labels"] = {"app": "other"}
+        other["selector"] = {"matchLabels": other["selector"]}
+        await create(api, REPLICA_SETS, taken, spec=other)
+        await create(api, DEPLOYMENTS, "web", spec=workload(1))
+        await settled(api, DEPLOYMENTS, 1)
+        found = api.store.get(DEPLOYMENTS.qualified, "default", "web")
+        assert found is not None
+        assert found.obj["status"]["collisionCount"] == 1
+        nursery.cancel_scope.cancel()
