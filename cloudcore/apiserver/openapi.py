@@ -81,14 +81,14 @@ def _schemas(kinds: list[Kind]) -> Object:
     for kind in kinds:
         if (described := kind.described) is not None:
             _add("ObjectMeta", found)
-            found[_defined_name(kind)] = {**described, "x-kubernetes-group-version-kind": [_identity(kind)]}
+            found[defined_name(kind)] = {**described, "x-kubernetes-group-version-kind": [_identity(kind)]}
             continue
         _add(kind.resource.kind, found)
         found[kind.resource.kind]["x-kubernetes-group-version-kind"] = [_identity(kind)]
     return found
 
 
-def _defined_name(kind: Kind) -> str:
+def defined_name(kind: Kind) -> str:
     """Kubernetes writes the group backwards: com.example.v1.Widget."""
     group = ".".join(reversed(kind.resource.group.split(".")))
     return f"{group}.{kind.resource.version}.{kind.resource.kind}"

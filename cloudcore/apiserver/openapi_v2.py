@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from cloudcore.apiserver import schema
 from cloudcore.apiserver.kinds import Kind
+from cloudcore.apiserver.openapi import defined_name
 from cloudcore.apiserver.registry import Registry
+from kube.objects import Object
 from kube.strategies import PLAIN, Strategy, strategy_for
 
 MEDIA_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
@@ -60,12 +62,36 @@ def _document(registry: Registry, _generation: int) -> bytes:
     definitions: dict[str, bytes] = {}
     for kind in registry:
         if kind.described is not None:
+            _add("ObjectMeta", PLAIN, definitions)
+            identity = _extension("x-kubernetes-group-version-kind", [_identity(kind)])
+            definitions[defined_name(kind)] = _described(kind.described) + identity
             continue
         _add(kind.resource.kind, strategy_for(kind.resource.api_version, kind.resource.kind) or PLAIN, definitions, kind)
     named = b"".join(_field(1, _field(1, name) + _field(2, value)) for name, value in definitions.items())
     info = _field(1, "Kubernetes") + _field(2, "v1.32.0")
     paths = b"".join(_field(2, _path(kind)) for kind in registry)
     return _field(1, "2.0") + _field(2, info) + _field(8, paths) + _field(9, named)
+
+
+def _described(props: Object) -> bytes:
+    """A schema of a custom resource, without what version 2 cannot say: what may be of several types is of any.
+
+    Kubernetes 1.34: apiextensions-apiserver/pkg/controller/openapi/v2/conversion.go.
+    """
+    if (reference := props.get("$ref")) is not None:
+        return _field(1, reference.replace("#/components/schemas/", "#/definitions/"))
+    found = _field(4, props["description"]) if props.get("description") else b""
+    if props.get("x-kubernetes-int-or-string") or props.get("x-kubernetes-preserve-unknown-fields") or props.get("nullable"):
+        return found
+    found += _type(props.get("type", ""))
+    if isinstance(props.get("additionalProperties"), dict):
+        found += _field(21, _field(1, _described(props["additionalProperties"])))
+    if "items" in props:
+        found += _field(23, _field(1, _described(props["items"])))
+    if properties := props.get("properties"):
+        named = (_field(1, _field(1, key) + _field(2, _described(inner))) for key, inner in properties.items())
+        found += _field(25, b"".join(named))
+    return found
 
 
 def _path(kind: Kind) -> bytes:

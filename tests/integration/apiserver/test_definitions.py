@@ -125,6 +125,7 @@ async def test_explain_and_discovery(defined: Server) -> None:
     told = await defined.kubectl("explain", "kiln.spec")
     assert "What the kiln shall do." in told
     assert "How many burners are lit." in told
+    assert "How many burners are lit." in await defined.kubectl("explain", "kiln.spec", "--output=plaintext-openapiv2")
     kinds = await defined.kubectl("api-resources", "--api-group=example.com", "--no-headers")
     assert kinds.split() == ["kilns", "kl", "example.com/v1", "true", "Kiln"]
     listed = await defined.kubectl("get", "crd", "-o", "name")
