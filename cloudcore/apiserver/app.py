@@ -125,7 +125,7 @@ async def _send_stream(stream: Stream, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     # An empty piece makes the headers go out now: clients wait for them before they count a watch as begun.
     await send({"type": "http.response.body", "body": b"", "more_body": True})
-    with trio.move_on_after(stream.seconds):
+    with trio.move_on_after(stream.seconds) as scope, stream.kind.watched(scope):
         async with aclosing(stream.lines) as lines:
             async for line in lines:
                 if line:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import trio
 
 from cloudcore.apiserver import names, schema
 from cloudcore.apiserver.history import Entry
@@ -79,6 +82,13 @@ class Kind:
     def shown(self, entry: Entry) -> Entry:
         """A stored state as this version of the kind shows it."""
         return entry
+
+    def watched(self, scope: trio.CancelScope) -> AbstractContextManager[None]:
+        """What stands around a watch; its scope may be cancelled when the kind is served no more."""
+        return nullcontext()
+
+    def retire(self) -> None:
+        """It is served no more, or by another definition."""
 
     def creation_problem(self, name: str) -> ApiError | None:
         """Why no object of this kind can be made at present."""

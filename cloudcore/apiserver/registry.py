@@ -70,13 +70,19 @@ class Registry:
 
     def install(self, key: str, kinds: Iterable[Kind]) -> None:
         """Serves the versions of one defined kind, ``key`` in the store, instead of those that were served until now."""
+        self._retire(key)
         self._added[key] = {_place(kind): kind for kind in kinds}
         self.generation += 1
 
     def remove(self, key: str) -> None:
         """Serves a defined kind no longer."""
+        self._retire(key)
         if self._added.pop(key, None) is not None:
             self.generation += 1
+
+    def _retire(self, key: str) -> None:
+        for kind in self._added.get(key, {}).values():
+            kind.retire()
 
     def find(self, group: str, version: str, plural: str) -> Kind | None:
         place = (group, version, plural)

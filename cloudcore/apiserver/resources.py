@@ -37,6 +37,7 @@ class Stream:
 
     lines: AsyncGenerator[bytes, None]
     seconds: float
+    kind: Kind
 
 
 class Resources:
@@ -148,7 +149,7 @@ class Resources:
             bookmarks=request.flag("allowWatchBookmarks"),
             announce_initial_end=request.flag("sendInitialEvents"),
         )
-        return Stream(watch.stream(self._api.store, wish), request.watch_seconds)
+        return Stream(watch.stream(self._api.store, wish), request.watch_seconds, kind)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

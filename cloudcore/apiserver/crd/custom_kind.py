@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+import trio
 
 from cloudcore.apiserver import schema
 from cloudcore.apiserver.crd import columns, embedded, list_types, pruning, scale_rules, validation
@@ -21,6 +24,8 @@ from kube.objects import Object, is_deleting
 from kube.resources import Resource
 from kube.status import ApiError
 
+_LAST_EVENTS = 0.5
+"""Seconds."""
 _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 """All of them, in the order in which Kubernetes tells those of custom resources."""
 
@@ -85,6 +90,7 @@ class CustomKind(Kind):
         self._printer = columns.printer(version.get("additionalPrinterColumns", []))
         self._terminating = is_deleting(definition) or is_true(definition, "Terminating")
         self._revision = revision
+        self._watches: set[trio.CancelScope] = set()
 
     @property
     def stored_version(self) -> str:
@@ -104,6 +110,19 @@ class CustomKind(Kind):
     @property
     def printer(self) -> Printer:
         return self._printer
+
+    @contextmanager
+    def watched(self, scope: trio.CancelScope) -> Iterator[None]:
+        self._watches.add(scope)
+        try:
+            yield
+        finally:
+            self._watches.discard(scope)
+
+    def retire(self) -> None:
+        """Watches end, so that their clients come again and see what is served now; the last events still go out."""
+        for scope in self._watches:
+            scope.deadline = min(scope.deadline, trio.current_time() + _LAST_EVENTS)
 
     def creation_problem(self, name: str) -> ApiError | None:
         if not self._terminating:

@@ -290,3 +290,14 @@ def test_conversion_by_webhook(api: Api) -> None:
     hook = {"clientConfig": {"url": "https://127.0.0.1:9/"}, "conversionReviewVersions": ["v1"]}
     wanted["spec"]["conversion"] = {"strategy": "Webhook", "webhook": hook}
     api.post(PATH, wanted, differs="crd-conversion")
+
+
+@scenario(finish=forget)
+def test_a_watch_ends_with_the_definition(api: Api) -> None:
+    wanted = definition(api)
+    define(api, wanted)
+    with api.watch(kilns(api, "?watch=1")) as watching:
+        api.post(kilns(api), kiln(api, {}), keep=False)
+        watching.take(1)
+        api.delete(f"{PATH}/{wanted['metadata']['name']}", keep=False)
+        watching.rest()
