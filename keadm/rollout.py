@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import trio
@@ -70,13 +70,21 @@ async def _why(client: Client) -> str:
             deployment = await client.get(DEPLOYMENTS, NAME, namespace=NAMESPACE)
     except (ApiError, trio.TooSlowError) as error:
         return str(error) or "the Kubernetes API does not answer"
-    reasons = [f"pod {objects.name(pod)}: {reason}" for pod in pods.items if (reason := reason_of(pod))]
+    reasons = [f"pod {objects.name(pod)}: {reason}" for pod in newest(pods.items) if (reason := reason_of(pod))][:1]
     reasons += [
         condition.get("message", "")
         for condition in (deployment.get("status") or {}).get("conditions") or ()
         if condition.get("type") == "ReplicaFailure"
     ]
     return "; ".join(reasons) or "no pod says why"
+
+
+def newest(pods: Sequence[Object]) -> list[Object]:
+    """Those of the newest template: what keeps the older ones is of no interest any more."""
+    hashes = [objects.labels(pod).get("pod-template-hash") for pod in pods]
+    made = [str(pod["metadata"].get("creationTimestamp", "")) for pod in pods]
+    latest = max(zip(made, hashes, strict=True), default=("", None), key=lambda one: one[0])[1]
+    return [pod for pod, hash_ in zip(pods, hashes, strict=True) if hash_ == latest]
 
 
 def reason_of(pod: Object) -> str:
@@ -95,10 +103,9 @@ def _containers(status: dict[str, Any]) -> Iterator[str]:
         waiting = (container.get("state") or {}).get("waiting") or {}
         ended = (container.get("lastState") or {}).get("terminated") or {}
         if waiting.get("reason") not in (None, "ContainerCreating"):
-            last = (
-                f" (it ended with exit code {ended['exitCode']}; see kubectl -n {NAMESPACE} logs)" if "exitCode" in ended else ""
-            )
-            yield f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ") + last
+            # the manifests have kubelet put the end of the log there
+            words = str(ended.get("message") or "").strip().splitlines() or [f"exit code {ended.get('exitCode')}"]
+            yield f"{waiting['reason']}: {words[-1] if ended else waiting.get('message', '')}".rstrip(": ")
 
 
 def _condition(obj: Object, type_: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +93,13 @@ def test_what_does_not_fit_is_named(expression: str, why: str) -> None:
     with pytest.raises(KeadmError, match=r".*") as error:
         manifests(Wishes(sets=(expression,)))
     assert why in error.value.message
+
+
+def test_the_configuration_of_a_kubeedge_that_was_there_is_kept() -> None:
+    recorded = Path(__file__).parents[2] / "conformance" / "cloud" / "recorded" / "cloudcore.yaml"
+    found = made(present=Present(recorded.read_text()))
+    assert hub(found)["keepaliveInterval"] == yaml.safe_load(recorded.read_text())["modules"]["cloudHub"]["keepaliveInterval"]
+    assert "cloudcore.kubeedge.svc" in hub(found)["dnsNames"]
 
 
 def test_a_broken_configuration_in_the_cluster_is_named() -> None:
