@@ -42,6 +42,8 @@ class Kind:
     """Whether Kubernetes keeps it without a type of its own, which shows here and there: a custom resource."""
     conditional: bool = False
     """Whether an update must say which version it replaces."""
+    warning: str = ""
+    """What is told to everybody who uses it: that its version is deprecated."""
     returns_deleted: bool = False
     """Whether a deletion answers the object instead of a Status."""
     scale: ScalePaths | None = None

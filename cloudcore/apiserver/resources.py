@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -53,6 +53,12 @@ class Resources:
             raise status.no_such_resource()
         if target.namespace and not kind.resource.namespaced:
             raise status.no_such_resource()
+        answer = await self._answer(kind, request, target, read)
+        if kind.warning and isinstance(answer, Response):
+            return replace(answer, warnings=(kind.warning, *answer.warnings))
+        return answer
+
+    async def _answer(self, kind: Kind, request: Request, target: Target, read: ReadBody) -> Response | Stream:
         if target.subresource not in ("", "status") or (target.subresource == "status" and not kind.has_status):
             return await subresources.answer(self._api, kind, request, target, read)
         if not target.name:

@@ -18,6 +18,7 @@ from cloudcore.apiserver.crd.definition_kind import is_true
 from cloudcore.apiserver.crd.structural import MISSING, compile_schema
 from cloudcore.apiserver.history import Entry
 from cloudcore.apiserver.kinds import Kind, Printer, ScalePaths
+from cloudcore.apiserver.registry import version_order
 from kube import status
 from kube.field_errors import FieldError
 from kube.objects import Object, is_deleting
@@ -83,7 +84,7 @@ class CustomKind(Kind):
         self.has_status = "status" in below
         self.scale = _scale_paths(below["scale"]) if "scale" in below else None
         self.fields = frozenset(one["jsonPath"].removeprefix(".") for one in version.get("selectableFields", []))
-        self.warning = _warning(self.resource, version)
+        self.warning = _warning(self.resource, version, spec["versions"])
         self._props: Object = version.get("schema", {}).get("openAPIV3Schema", {})
         self._schema = compile_schema(self._props)
         self._stored = f"{spec['group']}/{next(one['name'] for one in spec['versions'] if one['storage'])}"
@@ -220,10 +221,16 @@ def _scale_paths(wanted: Object) -> ScalePaths:
     return ScalePaths(replicas, present, selector)
 
 
-def _warning(resource: Resource, version: Object) -> str:
+def _warning(resource: Resource, version: Object, versions: list[Object]) -> str:
+    """Kubernetes 1.34: apiextensions-apiserver/pkg/apiserver/customresource_handler.go."""
     if not version.get("deprecated"):
         return ""
-    return version.get("deprecationWarning") or f"{resource.group}/{resource.version} {resource.kind} is deprecated"
+    if own := version.get("deprecationWarning"):
+        return str(own)
+    text = f"{resource.group}/{resource.version} {resource.kind} is deprecated"
+    served = sorted((one["name"] for one in versions if one["served"] and not one.get("deprecated")), key=version_order)
+    better = [name for name in served if version_order(name) < version_order(resource.version)]
+    return f"{text}; use {resource.group}/{better[0]} {resource.kind}" if better else text
 
 
 _API_VERSION = "The group and version of the schema that this object is written in."

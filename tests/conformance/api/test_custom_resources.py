@@ -301,3 +301,17 @@ def test_a_watch_ends_with_the_definition(api: Api) -> None:
         watching.take(1)
         api.delete(f"{PATH}/{wanted['metadata']['name']}", keep=False)
         watching.rest()
+
+
+@scenario(finish=forget)
+def test_a_deprecated_version(api: Api) -> None:
+    wanted = definition(api)
+    first = wanted["spec"]["versions"][0]
+    for name, warning in (("v1beta1", {}), ("v1alpha1", {"deprecationWarning": "no more of this"}), ("v2", {})):
+        wanted["spec"]["versions"].append({**first, "name": name, "storage": False, "deprecated": True, **warning})
+    define(api, wanted)
+    api.post(kilns(api), kiln(api, {}), keep=False)
+    for version in ("v1", "v1beta1", "v1alpha1", "v2"):
+        wait(api, kilns(api, version=version), served)
+        api.get(kilns(api, "/k", version))
+    api.get(f"/apis/{wanted['spec']['group']}")
