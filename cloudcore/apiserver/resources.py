@@ -226,7 +226,8 @@ class Resources:
             for entry in found:
                 nursery.start_soon(remove, entry)
         head = {"kind": kind.resource.list_kind, "apiVersion": kind.resource.api_version}
-        return json_response(200, {**head, "metadata": {"resourceVersion": str(self._api.store.revision)}, "items": gone})
+        metadata = {"resourceVersion": str(self._api.store.revision)} | ({"continue": ""} if kind.unstructured else {})
+        return json_response(200, {**head, "metadata": metadata, "items": gone})
 
 
 def _rendered(kind: Kind, form: Form, entry: Entry, request: Request, *, columns: bool = True) -> Any:
@@ -243,10 +244,7 @@ def _rendered(kind: Kind, form: Form, entry: Entry, request: Request, *, columns
 def _check_place(obj: Object, target: Target) -> None:
     found = obj["metadata"]
     if target.namespace and found.get("namespace", target.namespace) != target.namespace:
-        raise status.bad_request(
-            f"the namespace of the provided object does not match the namespace sent on the request "
-            f"({found['namespace']} != {target.namespace})"
-        )
+        raise status.bad_request("the namespace of the provided object does not match the namespace sent on the request")
     if target.name:
         name = found.setdefault("name", target.name)
         if name != target.name:
