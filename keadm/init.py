@@ -128,10 +128,11 @@ class _Installation:
     async def run(self) -> None:
         definitions = manifest.definitions()
         await self._check_version()
-        wanted = [] if self._crds_only else manifest.manifests(self._wishes, await self._present())
         self._steps.next("looking whether this user may do it")
-        if missing := await missing_rights(self._client, [*definitions, *wanted]):
+        others = [] if self._crds_only else manifest.shipped()
+        if missing := await missing_rights(self._client, [*definitions, *others]):
             raise KeadmError(f"this user may not {', '.join(missing)}. Use the kubeconfig of an administrator (--kube-config)")
+        wanted = manifest.manifests(self._wishes, await self._present()) if others else []
         self._steps.next(f"custom resource definitions: {_said(await self._apply(definitions))}")
         if not self._dry:
             await rollout.established(self._client, [objects.name(one) for one in definitions])
@@ -161,7 +162,7 @@ class _Installation:
         config = await apply.look(self._client, shipped["ConfigMap"]) or {}
         return Present(
             config=(config.get("data") or {}).get(CONFIG_KEY, ""),
-            replicas=deployment["spec"].get("replicas") if deployment else None,
+            deployment=deployment or {},
             service=await apply.look(self._client, shipped["Service"]) or {},
         )
 

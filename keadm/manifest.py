@@ -77,7 +77,7 @@ class Present:
     """What is in the cluster and stays unless the command line says otherwise. config: the text of cloudcore.yaml."""
 
     config: str = ""
-    replicas: int | None = None
+    deployment: Object = field(default_factory=dict)
     service: Object = field(default_factory=dict)
 
 
@@ -152,25 +152,41 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shape(deployment: Object, core: CloudCore, present: Present, config: str) -> None:
-    spec = deployment["spec"]
+    spec, now = deployment["spec"], present.deployment.get("spec") or {}
     template = spec["template"]
     template["metadata"]["annotations"][CHECKSUM] = hashlib.sha256(config.encode()).hexdigest()
-    replicas = core.replica_count if core.replica_count is not None else present.replicas
-    spec["replicas"] = replicas if replicas is not None else spec["replicas"]
-    pod = template["spec"]
-    (container,) = pod["containers"]
-    repository, _, tag = container["image"].rpartition(":")
-    container["image"] = f"{core.image.repository or repository}:{core.image.tag or tag}"
-    container["imagePullPolicy"] = core.image.pull_policy or container["imagePullPolicy"]
-    if core.resources is not None:
-        container["resources"] = core.resources
-    wanted = {
+    spec["replicas"] = _first(core.replica_count, now.get("replicas"), spec["replicas"])
+    pod, pod_now = template["spec"], now.get("template", {}).get("spec", {})
+    _fill(pod["containers"][0], next(iter(pod_now.get("containers", ())), {}), core)
+    asked = {
         "imagePullSecrets": core.image.pull_secrets,
         "nodeSelector": core.node_selector,
         "tolerations": core.tolerations,
         "priorityClassName": core.priority_class_name,
     }
+    wanted = {key: _first(value, pod_now.get(key)) for key, value in asked.items()}
     pod.update({key: value for key, value in wanted.items() if value is not None})
+
+
+def _fill(container: Object, now: Object, core: CloudCore) -> None:
+    """The tag is that of this version unless another one is asked for: a second run upgrades."""
+    image = core.image
+    repository, tag = _split(container["image"])
+    container["image"] = f"{_first(image.repository, _split(now.get('image', ''))[0] or None, repository)}:{image.tag or tag}"
+    container["imagePullPolicy"] = _first(image.pull_policy, now.get("imagePullPolicy"), container["imagePullPolicy"])
+    container["resources"] = _first(core.resources, now.get("resources") or None, container["resources"])
+
+
+def _split(image: str) -> tuple[str, str]:
+    """Repository and tag; the repository may name a port."""
+    image = image.partition("@")[0]
+    repository, _, tag = image.rpartition(":")
+    return (repository, tag) if repository and "/" not in tag else (image, "")
+
+
+def _first(*values: Any) -> Any:
+    """The first that is set: what is asked for, then what is in the cluster, then what is shipped."""
+    return next((value for value in values if value is not None), None)
 
 
 def _open(service: Object, wanted: Service, present: Present) -> None:

@@ -85,6 +85,11 @@ def test_a_dry_run_changes_nothing(clean: Cluster, capsys: pytest.CaptureFixture
 def test_without_the_rights_nothing_is_begun(clean: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert init(clean.cloudcore, "--crds-only") == 1
     assert "this user may not create customresourcedefinitions.apiextensions.k8s.io" in capsys.readouterr().err
+    assert init(clean.cloudcore) == 1
+    said = capsys.readouterr().err
+    assert "create deployments.apps in kubeedge" in said
+    assert "patch clusterroles.rbac.authorization.k8s.io" in said
+    assert "get secrets" not in said
 
 
 def test_what_keeps_it_from_running_is_said(clean: Cluster, capsys: pytest.CaptureFixture[str]) -> None:

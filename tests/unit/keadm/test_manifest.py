@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from keadm import manifest
 from keadm.manifest import CHECKSUM, Present, Wishes, manifests, merged_definition
 from keadm.steps import KeadmError
 
+VERSION = importlib.metadata.version("edgecore")
 NOTHING, EMPTY = Wishes(), Present()
 
 
@@ -47,18 +49,29 @@ def test_the_command_line_arrives() -> None:
 
 
 def test_a_second_run_keeps_what_is_there() -> None:
-    first = made(Wishes(("192.0.2.1",), sets=("cloudCore.modules.cloudHub.dnsNames={edge.example}",)))
+    sets = (
+        "cloudCore.modules.cloudHub.dnsNames={edge.example}",
+        "cloudCore.image.repository=registry.example:5000/cloudcore,cloudCore.image.tag=old",
+        "cloudCore.nodeSelector.disk=ssd,cloudCore.resources.limits.memory=2Gi,cloudCore.image.pullSecrets[0].name=mine",
+    )
+    first = made(Wishes(("192.0.2.1",), sets=sets))
     service = first["Service"]
     service["spec"]["ports"][0]["nodePort"] = 31000
-    found = made(Wishes(), Present(first["ConfigMap"]["data"]["cloudcore.yaml"], 5, service))
+    deployment = first["Deployment"]
+    deployment["spec"]["replicas"] = 5
+    found = made(Wishes(), Present(first["ConfigMap"]["data"]["cloudcore.yaml"], deployment, service))
     assert found["ConfigMap"] == first["ConfigMap"]
     assert hub(found)["dnsNames"][0] == "edge.example"
     assert found["Deployment"]["spec"]["replicas"] == 5
+    assert pod(found)["containers"][0]["image"] == f"registry.example:5000/cloudcore:{VERSION}"
+    assert pod(found)["containers"][0]["resources"] == {"limits": {"memory": "2Gi"}}
+    assert pod(found)["nodeSelector"] == {"disk": "ssd"}
+    assert pod(found)["imagePullSecrets"] == [{"name": "mine"}]
     assert [port["nodePort"] for port in found["Service"]["spec"]["ports"]] == [31000, 30002]
 
 
 def test_the_command_line_counts_before_what_is_there() -> None:
-    present = Present("modules: {cloudHub: {advertiseAddress: [192.0.2.1], nodeLimit: 9}}", 5)
+    present = Present("modules: {cloudHub: {advertiseAddress: [192.0.2.1], nodeLimit: 9}}", {"spec": {"replicas": 5}})
     found = made(Wishes(("192.0.2.7",), sets=("cloudCore.replicaCount=1,cloudCore.modules.cloudHub.nodeLimit=8",)), present)
     assert (hub(found)["advertiseAddress"], hub(found)["nodeLimit"]) == (["192.0.2.7"], 8)
     assert found["Deployment"]["spec"]["replicas"] == 1
