@@ -65,7 +65,8 @@ def fingerprint(type_: str, obj: Object) -> bytes:
     """Equal for two versions that differ in nothing that the node has to hear.
 
     Not heard: bookkeeping of the API; the status of a pod, which the node itself writes and which would come back as an echo
-    (KubeEdge 1.23: cloud/pkg/edgecontroller/controller/downstream.go, isPodUpdated); the times of a node's heartbeats.
+    (KubeEdge 1.23: cloud/pkg/edgecontroller/controller/downstream.go, isPodUpdated), but for one thing that another writes
+    there; the times of a node's heartbeats.
     """
     view = dict(obj)
     view["metadata"] = {
@@ -75,10 +76,25 @@ def fingerprint(type_: str, obj: Object) -> bytes:
     }
     if type_ == POD:
         view.pop("status", None)
+        view["doubted"] = _doubted(objects.status(obj))
     elif type_ == NODE:
         view["status"] = _without_heartbeats(objects.status(obj))
     text = msgspec.json.encode(view, order="sorted")
     return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _doubted(status: dict[str, Any]) -> bool:
+    """The node lifecycle controller of Kubernetes says of the pods of a silent node that they are not Ready, whatever their
+    containers do (pkg/controller/util/node/controller_utils.go, MarkPodsNotReady), and never takes it back: only the node does,
+    and it has to hear of it. A pod whose readiness gates are closed looks alike but for the reason."""
+    ready, containers = _condition(status, "Ready"), _condition(status, "ContainersReady")
+    return ready.get("status") == "False" and containers.get("status") == "True" and not ready.get("reason")
+
+
+def _condition(status: dict[str, Any], type_: str) -> dict[str, Any]:
+    conditions = status.get("conditions")
+    known = conditions if isinstance(conditions, list) else []
+    return next((one for one in known if isinstance(one, dict) and one.get("type") == type_), {})
 
 
 def _without_heartbeats(status: dict[str, Any]) -> dict[str, Any]:

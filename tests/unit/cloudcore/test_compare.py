@@ -123,3 +123,17 @@ def test_an_object_that_was_recorded_but_never_acknowledged_is_inserted() -> Non
     decision = decide(WEB, obj(), has("u1", "0"), None)
     assert decision is not None
     assert decision.operation == "insert"
+
+
+def test_a_node_hears_that_kubernetes_doubts_its_pod_and_of_no_other_status() -> None:
+    """An API server that was away for minutes: the node is taken for dead, its pods for not ready, and only it knows better."""
+
+    def seen(ready: str, containers: str, reason: str = "") -> bytes:
+        conditions = [{"type": "Ready", "status": ready, "reason": reason}, {"type": "ContainersReady", "status": containers}]
+        return fingerprint("pod", {"metadata": {"name": "web"}, "status": {"conditions": conditions}})
+
+    usual = fingerprint("pod", {"metadata": {"name": "web"}})
+    assert seen("True", "True") == seen("False", "False") == seen("False", "True", "ReadinessGatesNotReady") == usual
+    assert seen("False", "True") != usual
+    for broken in (None, 7, [], [None], [{"type": "Ready"}, {"type": []}]):
+        assert fingerprint("pod", {"metadata": {"name": "web"}, "status": {"conditions": broken}}) == usual
