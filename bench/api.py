@@ -28,7 +28,10 @@ from watchers import Watchers
 NAMES = itertools.count()
 SPACE = "/api/v1/namespaces/default"
 CLIENTS = (1, 16, 64)
+PARTS = ("creates", "watches", "idle", "lists", "reads")
 WATCHERS = 100
+IDLE = 1000
+"""Watches on which nothing happens."""
 PAGE = 500
 PACE = 0.05
 """Seconds between two writes while delays of events are measured: rested watchers, no queue."""
@@ -148,7 +151,7 @@ class Bench:
 
     def settled(self, target: Target) -> None:
         """Waits until a server does nothing any more."""
-        for _ in range(60):
+        for _ in range(30):
             before = target.cpu()
             time.sleep(1)
             if target.cpu() - before < 0.1:
@@ -197,6 +200,18 @@ class Bench:
         self.report.add("    watches that the server ended", "", found["again"])
         self.report.add(f"    median delay at {1 / PACE:.0f} writes per s", "ms", found["median"], less_is_better=True)
         self.report.add("    p99", "ms", found["p99"], less_is_better=True)
+
+    def idle(self) -> None:
+        """What a watch costs on which nothing happens."""
+        found: dict[str, list[float]] = {}
+        for target in self.targets:
+            self.settled(target)
+            before = target.memory()
+            watchers = Watchers(target.port, target.tls, f"{SPACE}/secrets", _revision(target), IDLE)
+            self.settled(target)
+            found[target.name] = [(target.memory() - before) / IDLE * 1024]
+            watchers.close()
+        self.report.add(f"memory (PSS) of each of {IDLE} idle watches", "KiB", found, less_is_better=True)
 
     def _fan_out(self, target: Target) -> dict[str, float]:
         burst, paced = 500, 60
@@ -254,9 +269,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each round of a load")
     parser.add_argument("--pods", type=int, default=5000)
-    parser.add_argument("--only", choices=("creates", "lists", "reads", "watches"), action="append", help="default: everything")
+    parser.add_argument("--only", choices=PARTS, action="append", help="default: everything")
     words = parser.parse_args()
-    parts = words.only or ["creates", "watches", "lists", "reads"]
+    parts = words.only or list(PARTS)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         targets: list[Target] = [Embedded(Path(folder) / "embedded")]
         targets.append(Kubernetes(Path(folder) / "kubernetes"))
@@ -280,6 +295,8 @@ def measure(bench: Bench, parts: list[str]) -> None:
         bench.creates()
     if "watches" in parts:
         bench.watches()
+    if "idle" in parts:
+        bench.idle()
     if {"lists", "reads"} & set(parts):
         bench.fill()
     if "lists" in parts:
