@@ -170,9 +170,10 @@ class _Exchange:
         except Exception:
             if self._connection.gone:
                 return
-            log.exception("%s %s failed", scope["method"], scope["path"])
-            if not self._started:
-                await self._fail()
+            if self._violation is None:
+                log.exception("%s %s failed", scope["method"], scope["path"])
+                if not self._started:
+                    await self._fail()
         if self._violation is not None and not self._started:
             await self._connection.refuse(self._violation)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -202,3 +203,34 @@ async def test_an_edges_certificate_does_not_open_the_api(server: Server) -> Non
         async with httpx2.AsyncClient(base_url=found.server, verify=tls, timeout=20) as client:
             with pytest.raises(httpx2.TransportError):
                 await client.get(PODS)
+
+
+async def test_a_body_in_pieces_counts_like_any_other(server: Server, http: httpx2.AsyncClient) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield b'{"metadata":{"name":"cm"},"data":{"a":"'
+        for _ in range(64):
+            yield b"x" * 65536
+        yield b'"}}'
+
+    answer = await http.post(MAPS, content=endless(), headers={"Content-Type": "application/json"})
+    assert status_of(answer, 413)["reason"] == "RequestEntityTooLarge"
+    assert (await http.post(MAPS, json=GOOD)).status_code == 201
+
+
+async def test_bodies_that_do_not_come_hold_nobody_up(server: Server, http: httpx2.AsyncClient) -> None:
+    found = kubeconfig.load(server.kubeconfig)
+    tls = client_context(ca=found.ca, certificate=server.folder / "admin.crt", key=server.folder / "admin.key")
+    head = f"POST {MAPS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n".encode()
+    starts = (
+        b"Content-Length: 3000000\r\n\r\n{",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+        b"Content-Length: 10\r\nExpect: 100-continue\r\n\r\n",
+    )
+    async with AsyncExitStack() as doors:
+        for start in starts * 5:
+            tcp = await trio.open_tcp_stream("127.0.0.1", server.port)
+            raw = trio.SSLStream(tcp, tls, server_hostname="127.0.0.1", https_compatible=True)
+            await doors.enter_async_context(raw)
+            await raw.send_all(head + start)
+        assert (await http.post(MAPS, json=GOOD)).status_code == 201
+    assert [item["metadata"]["name"] for item in (await http.get(MAPS)).json()["items"]] == ["cm"]

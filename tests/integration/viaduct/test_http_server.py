@@ -338,3 +338,44 @@ async def test_two_requests_in_one_packet(web: Any) -> None:
             while not (b'"/1"' in data and b'"/2"' in data):
                 data += await raw.receive_some()
         assert data.index(b'"/1"') < data.index(b'"/2"')
+
+
+async def test_what_follows_a_body_that_nobody_read_is_still_a_request(web: Any) -> None:
+    """The body has come whole with its request, so the connection can go on."""
+
+    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, 200, scope["path"].encode())
+
+    async with web(deaf, tls=False) as port, await trio.open_tcp_stream("127.0.0.1", port) as raw:
+        await raw.send_all(b"POST /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nGET /GET /2 HTTP/1.1\r\nHost: x\r\n\r\n")
+        data = b""
+        with trio.fail_after(10):
+            while not data.endswith(b"/2"):
+                data += await raw.receive_some()
+        assert data.count(b"HTTP/1.1 200 ") == 2
+        assert b"close" not in data.lower()
+
+
+async def test_the_answer_to_head_has_a_length_and_no_body(web: Any) -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, 200, b"page")
+
+    async with web(page, tls=False) as port, await trio.open_tcp_stream("127.0.0.1", port) as raw:
+        await raw.send_all(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        data = b""
+        with trio.fail_after(10):
+            while part := await raw.receive_some():
+                data += part
+        assert b"content-length: 4" in data.lower()
+        assert data.endswith(b"\r\n\r\n")
+
+
+async def test_a_body_in_pieces_that_breaks_is_refused(web: Any) -> None:
+    async with web(mirror, tls=False) as port, await trio.open_tcp_stream("127.0.0.1", port) as raw:
+        await raw.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await raw.send_all(b"nonsense\r\n")
+        assert (await read_head(raw)).startswith(b"HTTP/1.1 400 ")
+        with trio.fail_after(10):
+            while await raw.receive_some():
+                pass
