@@ -116,11 +116,10 @@ class Resources:
 
     def _list(self, kind: Kind, request: Request, target: Target) -> Response:
         form, matches = request.form, self._matcher(kind, request, target)
-        limit, revision, start = request.integer("limit") or 0, self._api.store.revision, ("", "")
+        limit, revision, start = request.integer("limit") or 0, self._api.store.revision, None
         if token := request.query.get("continue"):
             revision, start = _read_continue(token)
-        entries = self._api.store.entries(kind.key, target.namespace)
-        found = [entry for entry in entries if _place(entry) > start and matches(entry)]
+        found = [entry for entry in self._api.store.entries(kind.key, target.namespace, start) if matches(entry)]
         metadata: dict[str, Any] = {"resourceVersion": str(revision)}
         if 0 < limit < len(found):
             metadata["remainingItemCount"] = len(found) - limit

@@ -21,6 +21,7 @@ import trio
 
 from beehive.sqlite import Database, StoreError
 from cloudcore.apiserver.history import Change, Entry, History
+from cloudcore.apiserver.shelf import Place, Shelf
 from kube.objects import Object
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Store:
         self.revision = 0
         """The newest revision that readers can see."""
         self._assigned = 0
-        self._objects: dict[str, dict[tuple[str, str], Entry]] = {}
+        self._shelves: dict[str, Shelf] = {}
         self._histories: dict[str, History] = {}
         self._staged: dict[Key, Entry | None] = {}
         self._start_revision = 0
@@ -98,7 +99,7 @@ class Store:
         rows = connection.execute_sql("SELECT resource, namespace, name, revision, value FROM objects")
         for resource, namespace, name, revision, value in rows:
             obj = msgspec.json.decode(value)
-            self._objects.setdefault(resource, {})[(namespace, name)] = Entry(revision, obj, bytes(value))
+            self._shelf(resource).put((namespace, name), Entry(revision, obj, bytes(value)))
 
     def _put_back(self, damaged: Path) -> None:
         """Beginning empty would tell every edge to remove everything: that is for a person to decide."""
@@ -136,20 +137,25 @@ class Store:
 
     def get(self, resource: str, namespace: str, name: str) -> Entry | None:
         """The committed state. Its object is shared: never change it."""
-        return self._objects.get(resource, {}).get((namespace, name))
+        return self._shelf(resource).get((namespace, name))
 
     def peek(self, resource: str, namespace: str, name: str) -> Entry | None:
         """For mutations: also sees what is being written together with them."""
         key = (resource, namespace, name)
         return self._staged[key] if key in self._staged else self.get(*key)
 
-    def entries(self, resource: str, namespace: str = "") -> list[Entry]:
-        """Every object of a kind, in the order of namespace and name. Shared: never change them."""
-        found = self._objects.get(resource, {})
-        return [found[key] for key in sorted(found) if not namespace or key[0] == namespace]
+    def entries(self, resource: str, namespace: str = "", after: Place | None = None) -> list[Entry]:
+        """Every object of a kind, in the order of namespace and name; with ``after`` those behind that place. Shared: never
+        change them."""
+        return self._shelf(resource).entries(namespace, after)
 
     def count(self, resource: str) -> int:
-        return len(self._objects.get(resource, {}))
+        return len(self._shelf(resource))
+
+    def _shelf(self, resource: str) -> Shelf:
+        if resource not in self._shelves:
+            self._shelves[resource] = Shelf()
+        return self._shelves[resource]
 
     def history(self, resource: str) -> History:
         """What has happened to a kind lately, for watchers."""
@@ -235,11 +241,10 @@ class Store:
         self._staged.clear()
         touched: dict[str, History] = {}
         for (resource, namespace, name), change in changes:
-            objects = self._objects.setdefault(resource, {})
             if change.type == "DELETED":
-                objects.pop((namespace, name), None)
+                self._shelf(resource).remove((namespace, name))
             else:
-                objects[(namespace, name)] = change.entry
+                self._shelf(resource).put((namespace, name), change.entry)
             touched[resource] = self.history(resource)
             touched[resource].append(change)
         self.revision = changes[-1][1].revision

@@ -114,7 +114,7 @@ async def test_patches(http: httpx2.AsyncClient, media: str, patch: object, code
     [
         ("GET", "/nope", 404),
         ("GET", "/api/v2/pods", 404),
-        ("GET", "/apis/apps/v1/deployments", 404),
+        ("GET", "/apis/batch/v1/jobs", 404),
         ("GET", "/api/v1/namespaces/default/nodes", 404),
         ("GET", "/api/v1/pods/web", 404),
         ("GET", f"{PODS}/web", 404),
