@@ -9,7 +9,7 @@ from cloudcore.apiserver import controller
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.kinds import Kind
 from kube.objects import Object, is_deleting, name, namespace
-from kube.resources import EVENTS, LEASES, NAMESPACES, SERVICE_ACCOUNTS
+from kube.resources import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, LEASES, NAMESPACES, SERVICE_ACCOUNTS
 from kube.status import ApiError
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,12 @@ class Namespaces:
         await controller.run(self._api.store, self._watched, self.reconcile, every=_EVERY)
 
     def _watched(self) -> tuple[str, ...]:
-        return (NAMESPACES.qualified, *(kind.key for kind in self._contents() if kind.resource not in (EVENTS, LEASES)))
+        """Definitions, too: they bring kinds that a namespace may hold."""
+        return (
+            NAMESPACES.qualified,
+            CUSTOM_RESOURCE_DEFINITIONS.qualified,
+            *(kind.key for kind in self._contents() if kind.resource not in (EVENTS, LEASES)),
+        )
 
     def _contents(self) -> list[Kind]:
         return [kind for kind in self._api.registry.stored() if kind.resource.namespaced]

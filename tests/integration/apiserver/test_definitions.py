@@ -154,8 +154,23 @@ async def test_definitions_are_served_again_after_a_restart(start_server: StartS
         await server.kubectl("apply", "-f", "-", stdin=DEFINITION)
         await server.kubectl("wait", "--for=condition=Established", "crd/kilns.example.com", "--timeout=20s")
         await server.kubectl("create", "-f", "-", stdin=KILN)
+        versions = await server.kubectl("get", "crd", "-o", "jsonpath={.items[*].metadata.resourceVersion}")
     async with start_server() as server:
         assert "big" in await server.kubectl("get", "kilns")
+        assert await server.kubectl("get", "crd", "-o", "jsonpath={.items[*].metadata.resourceVersion}") == versions
+
+
+async def test_a_deletion_goes_on_after_a_restart(start_server: StartServer) -> None:
+    async with start_server() as server:
+        await server.kubectl("apply", "-f", "-", stdin=DEFINITION)
+        await server.kubectl("wait", "--for=condition=Established", "crd/kilns.example.com", "--timeout=20s")
+        await server.kubectl(
+            "create", "-f", "-", stdin=KILN.replace("{name: big}", "{name: big, finalizers: [example.com/hold]}")
+        )
+        await server.kubectl("delete", "crd", "kilns.example.com", "--wait=false")
+    async with start_server() as server:
+        await server.kubectl("patch", "kiln", "big", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+        await server.kubectl("wait", "--for=delete", "crd/kilns.example.com", "--timeout=20s")
 
 
 async def test_watch(defined: Server) -> None:

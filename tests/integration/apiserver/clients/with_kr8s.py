@@ -43,7 +43,7 @@ async def objects(api: Any) -> None:
     assert made.labels == {"of": "clients", "tier": "front"}
     await made.delete()
     assert not await made.exists()
-    one = await Pod(pod("p"), api=api)
+    one = await Pod(pod("by-kr8s"), api=api)
     await one.create()
     assert one.status.phase == "Pending"
     await one.delete(grace_period=0)

@@ -36,8 +36,8 @@ def objects(api: Client) -> None:
     made.data = {"k": "3"}
     refused(409, "Conflict", lambda: api.replace(made))
     api.delete(ConfigMap, "a")
-    assert api.create(Pod.from_dict(pod("p"))).status.phase == "Pending"
-    api.delete(Pod, "p", grace_period=0)
+    assert api.create(Pod.from_dict(pod("by-lightkube"))).status.phase == "Pending"
+    api.delete(Pod, "by-lightkube", grace_period=0)
     assert list(api.list(Node)) == []
 
 
