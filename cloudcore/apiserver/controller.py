@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from cloudcore.apiserver.history import History
+from cloudcore.apiserver.history import wait_any
 from cloudcore.apiserver.store import Store
 
 Kinds: TypeAlias = tuple[str, ...] | Callable[[], tuple[str, ...]]
@@ -27,15 +27,4 @@ async def run(store: Store, kinds: Kinds, reconcile: Callable[[], Awaitable[None
         await reconcile()
         await trio.sleep(gap)
         with trio.move_on_after(every):
-            await _any_change(histories, places)
-
-
-async def _any_change(histories: list[History], places: list[int]) -> None:
-    async with trio.open_nursery() as nursery:
-
-        async def one(history: History, place: int) -> None:
-            await history.wait(place)
-            nursery.cancel_scope.cancel()
-
-        for history, place in zip(histories, places, strict=True):
-            nursery.start_soon(one, history, place)
+            await wait_any(zip(histories, places, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -49,6 +50,7 @@ class History:
         self._size = 0
         self._limits = changes, size
         self._event = trio.Event()
+        self._listeners: set[trio.Event] = set()
 
     @property
     def end(self) -> int:
@@ -97,8 +99,27 @@ class History:
         """Tells the watchers that there is something to read."""
         self._event.set()
         self._event = trio.Event()
+        for listener in self._listeners:
+            listener.set()
 
     async def wait(self, place: int) -> None:
         """Returns when something stands at ``place``."""
         while self.end <= place:
             await self._event.wait()
+
+
+async def wait_any(places: Iterable[tuple[History, int]]) -> None:
+    """Returns when something stands at one of the places. Controllers wait for many kinds at once, some after every write:
+    a task for each kind would cost more than the write."""
+    watched = list(places)
+    if any(history.end > place for history, place in watched):
+        await trio.lowlevel.checkpoint()
+        return
+    event = trio.Event()
+    for history, _ in watched:
+        history._listeners.add(event)
+    try:
+        await event.wait()
+    finally:
+        for history, _ in watched:
+            history._listeners.discard(event)

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 import trio
 
 from beehive.backoff import Backoff
-from cloudcore.apiserver.history import Change, Expired, History
+from cloudcore.apiserver.history import Change, Expired, wait_any
 from cloudcore.apiserver.store import Store
 from kube.objects import Object, name, namespace
 from kube.status import ApiError
@@ -112,11 +112,4 @@ class Keyed(Generic[Address]):
         """Until something has changed or the first object is due."""
         seconds = min(self._due.values(), default=float("inf")) - trio.current_time()
         with trio.move_on_after(max(seconds, 0)):
-            async with trio.open_nursery() as nursery:
-
-                async def watch(history: History, place: int) -> None:
-                    await history.wait(place)
-                    nursery.cancel_scope.cancel()
-
-                for resource, place in self._places.items():
-                    nursery.start_soon(watch, self._store.history(resource), place)
+            await wait_any((self._store.history(resource), place) for resource, place in self._places.items())

@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from cloudcore.apiserver.history import CHANGES, Entry
+from cloudcore.apiserver.history import CHANGES, Entry, wait_any
 from cloudcore.apiserver.registry import Registry
 from cloudcore.apiserver.store import Store
 from cloudcore.apiserver.watch import BOOKMARK_EVERY, Wish, stream
@@ -134,3 +134,17 @@ async def test_what_is_not_selected_is_not_seen(store: Store) -> None:
         await store.mutate(KIND.key, "default", "b", lambda _present: None)
         await put(store, "c", labels={"x": "y"})
         assert events(await read(lines)) == [("ADDED", "b"), ("DELETED", "b"), ("ADDED", "c")]
+
+
+async def test_waiting_for_several_kinds_ends_with_the_first_change_of_any(store: Store) -> None:
+    mine, other = store.history(KIND.key), store.history("secrets")
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait_any, [(other, other.end), (mine, mine.end)])
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(nursery.child_tasks) == 1
+            await put(store, "a")
+        await wait_any([(other, other.end), (mine, mine.end - 1)])  # it has happened already
+    with trio.move_on_after(0) as scope:
+        await wait_any([(other, other.end), (mine, mine.end)])
+    assert scope.cancelled_caught
