@@ -70,7 +70,7 @@ def _field_term(term: str) -> tuple[str, str, bool]:
     key, operator, value = next(
         (parts for parts in (term.partition(sign) for sign in ("!=", "==", "=")) if parts[1]), ("", "", "")
     )
-    if not operator or not key:
+    if not operator:
         raise SelectorError(f"invalid selector: '{term}'; can't understand '{term}'")
     first = term.find("=")
     if operator != "=" and first < len(key):

@@ -121,7 +121,7 @@ class _LabelParser:
             found.append(self._requirement())
             if self._peek() and self._take() != ",":
                 self._at -= 1
-                raise self._expected("',' or 'end of string'")
+                raise SelectorError(f"found '{self._peek()}', expected: ',' or 'end of string'")
             if not self._peek() and self._tokens[-1] == ",":
                 raise SelectorError("found '', expected: identifier after ','")
         return LabelSelector(tuple(sorted(found, key=lambda requirement: requirement.key)))
@@ -146,15 +146,14 @@ class _LabelParser:
     def _bound(self, key: str, operator: Operator) -> Requirement:
         value = self._value(key)
         if not re.fullmatch(r"-?[0-9]+", value):
-            raise SelectorError(
-                f"values[0][{key}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
-            )
+            why = f"Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
+            raise SelectorError(f"unable to parse requirement: values[0]: {why}")
         return Requirement(key, operator, (value,))
 
     def _set(self, key: str) -> tuple[str, ...]:
         if self._take() != "(":
             self._at -= 1
-            raise self._expected("'('")
+            raise SelectorError(f"unable to parse requirement: found '{self._peek()}' expected: '('")
         values: list[str] = []
         while True:
             values.append(self._value(key))
@@ -168,7 +167,7 @@ class _LabelParser:
     def _key(self) -> str:
         key = self._take()
         if not key or key in "=!(),<>" or key in ("==", "!="):
-            raise SelectorError(f"unable to parse requirement: found '{key}', expected: !, identifier, or 'end of string'")
+            raise SelectorError(f"found '{key}', expected: !, identifier, or 'end of string'")
         check_key(key)
         return key
 

@@ -19,12 +19,16 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 class ApiError(Exception):
     """The API said no. ``code`` is the HTTP status, ``reason`` the word for programs, ``details`` as in a Status."""
 
+    warnings: tuple[str, ...] = ()
+    """What else there is to say to the user, as ``Warning`` headers."""
+
     def __init__(self, code: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.message = message
         self.details: dict[str, Any] = dict(details or {})
+        self._has_details = details is not None
 
     @property
     def retry_after(self) -> float | None:
@@ -38,7 +42,7 @@ class ApiError(Exception):
         status |= {"metadata": {}, "status": "Failure", "message": self.message}
         if self.reason:
             status["reason"] = self.reason
-        if self.details:
+        if self.details or self._has_details:
             status["details"] = dict(self.details)
         return status | {"code": self.code}
 
@@ -148,8 +152,19 @@ def no_such_resource() -> ApiError:
     return make(404, "NotFound", describe(404), {})
 
 
-def already_exists(resource: Resource, name: str) -> ApiError:
-    return make(409, "AlreadyExists", f'{resource.qualified} "{name}" already exists', _details(resource, name))
+def no_such_method() -> ApiError:
+    """A path that takes other methods."""
+    return make(405, "MethodNotAllowed", describe(405), {})
+
+
+def unexplained(code: int, message: str) -> ApiError:
+    """What a server answers to a fault for which it has no reason: only a code and a text."""
+    return make(code, "", message)
+
+
+def already_exists(resource: Resource, name: str, *, deleting: bool = False) -> ApiError:
+    start = "object is being deleted: " if deleting else ""
+    return make(409, "AlreadyExists", f'{start}{resource.qualified} "{name}" already exists', _details(resource, name))
 
 
 def conflict(resource: Resource, name: str, why: str = MODIFIED) -> ApiError:
@@ -160,13 +175,27 @@ def conflict(resource: Resource, name: str, why: str = MODIFIED) -> ApiError:
 def uid_conflict(resource: Resource, name: str, wanted: str, actual: str) -> ApiError:
     """A uid precondition failed. KubeEdge recognises this by its text, and takes it as "already gone"."""
     why = f"the UID in the precondition ({wanted}) does not match the UID in record ({actual})."
-    return conflict(resource, name, f"{why} The object might have been deleted and then recreated")
+    return _deletion_conflict(resource, name, f"{why} The object might have been deleted and then recreated")
 
 
 def version_conflict(resource: Resource, name: str, wanted: str, actual: str) -> ApiError:
     """A resourceVersion precondition of a deletion failed."""
     why = f"the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({actual})."
-    return conflict(resource, name, f"{why} The object might have been modified")
+    return _deletion_conflict(resource, name, f"{why} The object might have been modified")
+
+
+def _deletion_conflict(resource: Resource, name: str, why: str) -> ApiError:
+    """Named by the kind, and not by the resource as elsewhere."""
+    details = {"name": name} | ({"group": resource.group} if resource.group else {}) | {"kind": resource.kind}
+    return make(409, "Conflict", f'Operation cannot be fulfilled on {resource.qualified_kind} "{name}": {why}', details)
+
+
+def other_object(resource: Resource, namespace: str, name: str, wanted: str, actual: str) -> ApiError:
+    """An update was meant for an object of another uid."""
+    key = "/".join(part for part in ("/registry", resource.plural, namespace, name) if part)
+    why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {actual}"
+    text = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+    return conflict(resource, name, text)
 
 
 def invalid(resource: Resource, name: str, faults: Sequence[FieldError]) -> ApiError:
@@ -206,7 +235,7 @@ def method_not_supported(resource: Resource, action: str) -> ApiError:
 
 
 def not_acceptable(accepted: Sequence[str]) -> ApiError:
-    return make(406, "NotAcceptable", f"only the following media types are accepted: {', '.join(accepted)}")
+    return make(406, "NotAcceptable", f"only the following media types are accepted: {', '.join(accepted)}", {})
 
 
 def gone(message: str) -> ApiError:
@@ -220,6 +249,12 @@ def expired(message: str) -> ApiError:
 def expired_version(wanted: int, oldest: int) -> ApiError:
     """A watch asked for changes since ``wanted``, the history begins at ``oldest``."""
     return expired(f"too old resource version: {wanted} ({oldest})")
+
+
+def too_large_version(wanted: int, present: int) -> ApiError:
+    """A read of a version that there is not yet."""
+    details = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}], "retryAfterSeconds": 1}
+    return make(504, "Timeout", f"Timeout: Too large resource version: {wanted}, current: {present}", details)
 
 
 def too_large(limit: int) -> ApiError:

@@ -13,7 +13,7 @@ from cloudcore.apiserver.history import Entry
 from cloudcore.apiserver.kinds import Kind
 from cloudcore.apiserver.registry import Registry
 from cloudcore.apiserver.store import Result, Store
-from kube import status
+from kube import field_errors, status
 from kube.objects import Object, timestamp
 from kube.ownership import set_propagation
 from kube.resources import NAMESPACES
@@ -42,9 +42,9 @@ class Api:
         if (refusal := kind.creation_problem(obj.get("metadata", {}).get("name", ""))) is not None:
             raise refusal
         if obj.get("metadata", {}).get("resourceVersion"):
-            raise status.bad_request("resourceVersion should not be set on objects to be created")
+            raise status.unexplained(500, "resourceVersion should not be set on objects to be created")
         metadata.prepare_new(obj, namespace)
-        obj["apiVersion"], obj["kind"] = kind.stored_version, resource.kind
+        obj = _headed(obj, kind)
         kind.defaults(obj)
         kind.prepare_create(obj)
         if kind.counts_generations:
@@ -56,7 +56,7 @@ class Api:
         def add(present: Object | None) -> Object:
             self._check_namespace(kind, namespace, name)
             if present is not None:
-                raise status.already_exists(resource, name)
+                raise status.already_exists(resource, name, deleting="deletionTimestamp" in present["metadata"])
             return obj
 
         result = await self.store.mutate(kind.key, namespace, name, add, dry_run=dry_run)
@@ -82,10 +82,12 @@ class Api:
         *,
         subresource: str = "",
         dry_run: bool = False,
+        patch: bool = False,
     ) -> Entry:
         """Replaces an object by what ``change`` makes of a copy of it (which it may alter).
 
         subresource: "status" keeps everything but the status, another one ("binding") takes the change as it is.
+        patch: whether the object is a patched one, and not one that a client has sent whole.
         Raises ApiError: absent, changed meanwhile, or the result is invalid.
         """
 
@@ -100,7 +102,7 @@ class Api:
             shown = kind.shown(stored)
             if shown is not stored:
                 present = msgspec.json.decode(shown.raw)
-            new = self._next(kind, change(present), shown.obj, subresource)
+            new = self._next(kind, change(present), shown.obj, subresource, patch=patch)
             return None if _finished(new) else new
 
         result = await self.store.mutate(kind.key, namespace, name, step, dry_run=dry_run)
@@ -110,31 +112,26 @@ class Api:
         revision = result.before.revision if result.before else 0
         return Entry(revision, new, msgspec.json.encode(new))
 
-    def _next(self, kind: Kind, new: Object, old: Object, subresource: str) -> Object:
+    def _next(self, kind: Kind, new: Object, old: Object, subresource: str, *, patch: bool) -> Object:
         resource, name = kind.resource, old["metadata"]["name"]
-        wanted = new.get("metadata", {})
-        version, uid = wanted.get("resourceVersion"), wanted.get("uid")
-        if uid and uid != old["metadata"]["uid"]:
-            raise status.uid_conflict(resource, name, uid, old["metadata"]["uid"])
-        if not version and kind.conditional:
-            raise status.version_required(resource, name)
-        if version and version != old["metadata"]["resourceVersion"]:
-            raise status.conflict(resource, name)
+        _check_identity(kind, new.get("metadata", {}), old["metadata"], patch=patch)
+        faults = metadata.update_problems(new["metadata"], old["metadata"]) if not subresource else []
         metadata.carry_over(new, old)
-        new["apiVersion"], new["kind"] = kind.stored_version, resource.kind
+        new = _headed(new, kind)
         if subresource == "status":
             kind.prepare_status(new, old)
-            faults = [*metadata.problems(new, _any_name), *kind.status_problems(new, old)]
+            faults += [*metadata.problems(new, _any_name), *kind.status_problems(new, old)]
         elif subresource:
             faults = []  # our own change, not a client's object
         else:
             kind.defaults(new)
             kind.prepare_update(new, old)
-            faults = [*metadata.problems(new, _any_name), *kind.changed_problems(new, old)]
+            faults += [*metadata.problems(new, _any_name), *kind.changed_problems(new, old)]
         if faults:
             raise status.invalid(resource, name, faults)
         if kind.counts_generations and subresource != "status" and kind.next_generation(new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         return new
 
     async def delete(
@@ -171,6 +168,29 @@ class Api:
             return _begin_deletion(kind, present, kind.grace(present, grace_seconds))
 
         return await self.store.mutate(kind.key, namespace, name, end, dry_run=dry_run)
+
+
+def _check_identity(kind: Kind, wanted: Object, present: Object, *, patch: bool) -> None:
+    """Raises ApiError: the writer thinks of another version, or of another object of that name."""
+    version, uid = wanted.get("resourceVersion", ""), wanted.get("uid", "")
+    resource, name = kind.resource, present["name"]
+    if not patch and uid and uid != present["uid"]:
+        raise status.other_object(resource, present.get("namespace", ""), name, uid, present["uid"])
+    if not version and kind.conditional:
+        raise status.version_required(resource, name)
+    if version not in ("", "0") and version != present["resourceVersion"]:
+        if not (version.isascii() and version.isdigit()):
+            raise status.unexplained(500, f'strconv.ParseUint: parsing "{version}": invalid syntax')
+        raise status.conflict(resource, name)
+    if uid and uid != present["uid"]:
+        raise status.invalid(resource, name, [field_errors.invalid("metadata.uid", uid, "field is immutable")])
+
+
+def _headed(obj: Object, kind: Kind) -> Object:
+    """Kind and version first: that is how it is stored, and how a list can leave them out."""
+    return {"kind": kind.resource.kind, "apiVersion": kind.stored_version} | {
+        key: value for key, value in obj.items() if key not in ("kind", "apiVersion")
+    }
 
 
 def _any_name(_name: str) -> str | None:

@@ -24,6 +24,7 @@ from viaduct.http_server import BodyIncomplete, BodyTooLarge, read_body
 log = logging.getLogger(__name__)
 
 _TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 - a path
+_STREAM = [(b"content-type", JSON.encode()), (b"cache-control", b"no-cache, private")]
 _OPEN = ("/healthz", "/livez", "/readyz", "/version")
 
 

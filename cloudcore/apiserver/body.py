@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,7 +19,12 @@ LIMIT: Final = 3 * 1024 * 1024
 """Bytes; the same as kube-apiserver's."""
 
 
-_PATCHES: Final = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
+class NotJson(ValueError):
+    """Why it is none, in the words of Go's decoder where there is one way to say it."""
+
+
+class Unfit(Exception):
+    """A JSON value is no object of the wanted kind; the text says why."""
 
 
 def decode(data: bytes, media: str = "application/json") -> Any:
@@ -28,18 +34,61 @@ def decode(data: bytes, media: str = "application/json") -> Any:
             return protobuf.decode(data)
         except protobuf.ProtobufError as error:
             raise status.bad_request(f"the body of the request is not valid protobuf: {error}") from error
-    if media not in ("application/json", *_PATCHES):
+    if media != "application/json":
         raise status.unsupported_media_type(("application/json", protobuf.MEDIA_TYPE))
+    try:
+        return decode_json(data)
+    except NotJson as error:
+        raise status.bad_request(f"the body of the request is not valid JSON: {error}") from error
+
+
+def decode_json(data: bytes) -> Any:
+    """Raises NotJson, also for what is nested too deeply."""
     try:
         value = msgspec.json.decode(data)
         data.decode("utf-8")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise status.bad_request(f"the body of the request is not valid JSON: {error}") from error
+    except msgspec.DecodeError as error:
+        raise NotJson("unexpected end of JSON input" if "truncated" in str(error) else str(error)) from error
+    except UnicodeDecodeError as error:
+        raise NotJson(str(error)) from error
     except RecursionError as error:
-        raise status.bad_request("the body of the request is nested too deeply") from error
+        raise NotJson("it is nested too deeply") from error
     if schema.too_deep(value):
-        raise status.bad_request(f"the body of the request is nested more than {schema.DEPTH} levels deep")
+        raise NotJson(f"it is nested more than {schema.DEPTH} levels deep")
     return value
+
+
+def duplicates(data: bytes, media: str) -> tuple[str, ...]:
+    """The paths of fields that stand twice in one JSON object; the last one counts. ``data`` has been decoded before."""
+    if media != "application/json":
+        return ()
+    twice = False
+
+    def look(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        nonlocal twice
+        twice = twice or len({key for key, _ in pairs}) < len(pairs)
+        return pairs
+
+    found = json.loads(data, object_pairs_hook=look)
+    return tuple(_twice(found, "")) if twice else ()
+
+
+def _twice(value: Any, path: str) -> Iterator[str]:
+    """``value``: objects as lists of pairs, thus to be told from arrays by what is in them."""
+    if not isinstance(value, list):
+        return
+    if not all(isinstance(item, tuple) for item in value):
+        for place, item in enumerate(value):
+            yield from _twice(item, f"{path}[{place}]")
+        return
+    seen = set()
+    for key, item in value:
+        below = f"{path}.{key}".lstrip(".")
+        if key in seen:
+            yield below
+        else:
+            yield from _twice(item, below)
+        seen.add(key)
 
 
 def shaped(shape: str, value: Any, *, api_version: str = "") -> tuple[Object, list[str]]:
@@ -47,42 +96,61 @@ def shaped(shape: str, value: Any, *, api_version: str = "") -> tuple[Object, li
 
     Raises ApiError (400).
     """
-    return _conform(shape, lambda found: schema.conform(shape, found), value, api_version)
-
-
-def _conform(
-    shape: str, conform: Callable[[Object], tuple[Object, list[str]]], value: Any, api_version: str
-) -> tuple[Object, list[str]]:
     where = f' in version "{api_version}"' if api_version else ""
-    if not isinstance(value, dict):
-        raise status.bad_request(f"the object provided is not a {shape}: expected a JSON object")
     try:
-        return conform(value)
-    except schema.WrongType as error:
+        return _conform(shape, lambda found: schema.conform(shape, found), value)
+    except Unfit as error:
         raise status.bad_request(f"{shape}{where} cannot be handled as a {shape}: {error}") from error
 
 
-def clean(kind: Kind, value: Any, validation: str) -> tuple[Object, tuple[str, ...]]:
+def _conform(shape: str, conform: Callable[[Object], tuple[Object, list[str]]], value: Any) -> tuple[Object, list[str]]:
+    if not isinstance(value, dict):
+        raise Unfit(f"the object provided is not a {shape}: expected a JSON object")
+    try:
+        return conform(value)
+    except schema.WrongType as error:
+        raise Unfit(str(error)) from error
+
+
+def clean(kind: Kind, value: Any, validation: str, twice: tuple[str, ...] = ()) -> tuple[Object, tuple[str, ...]]:
     """An object of this kind, and warnings about what was left out of it. ``validation``: Strict, Warn or Ignore.
 
-    Raises ApiError (400): another kind, wrong types, or, when strict, unknown fields.
+    twice: fields that stood twice. Raises ApiError (400): another kind, wrong types, or, when strict, unknown fields.
     """
+    try:
+        return fit(kind, value, validation, twice)
+    except Unfit as error:
+        named, version = kind.resource.kind, kind.resource.version
+        if isinstance(value, dict) and isinstance(value.get("kind", ""), str) and isinstance(value.get("apiVersion", ""), str):
+            named, version = value.get("kind") or named, (value.get("apiVersion") or version).rpartition("/")[2]
+        text = f'{named} in version "{version}" cannot be handled as a {kind.resource.kind}'
+        raise status.bad_request(f"{text}: {error}") from error
+
+
+def fit(
+    kind: Kind, value: Any, validation: str, twice: tuple[str, ...] = (), *, in_order: bool = True
+) -> tuple[Object, tuple[str, ...]]:
+    """As ``clean``, but raises Unfit. in_order: name fields in the order of the document, and not of the alphabet."""
     resource = kind.resource
-    obj, unknown = _conform(resource.kind, kind.conform, value, resource.api_version)
+    if isinstance(value, dict) and not kind.unstructured:
+        _check_identity(kind, value)
+    obj, unknown = _conform(resource.kind, kind.conform, value)
     if kind.unstructured:
         _check_custom(resource, obj)
-    for key, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
-        if obj.get(key, wanted) != wanted:
-            raise status.bad_request(
-                f"the API version or kind in the data ({obj.get('apiVersion')}, Kind={obj.get('kind')}) does not match the "
-                f"expected one ({resource.api_version}, Kind={resource.kind})"
-            )
-    messages = tuple(f'unknown field "{path}"' for path in unknown)
+    if not in_order:
+        unknown.sort()
+    messages = (*(f'duplicate field "{path}"' for path in twice), *(f'unknown field "{path}"' for path in unknown))
     if messages and validation == "Strict":
-        text = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
-        raise status.bad_request(f"{text}: strict decoding error: {', '.join(messages)}")
+        raise Unfit(f"strict decoding error: {', '.join(messages)}")
     obj.setdefault("metadata", {})
     return obj, () if validation == "Ignore" else messages
+
+
+def _check_identity(kind: Kind, value: Object) -> None:
+    wanted = kind.resource
+    named, version = value.get("kind") or wanted.kind, value.get("apiVersion") or wanted.api_version
+    if (named, version) != (wanted.kind, wanted.api_version):
+        raise Unfit(f'no kind "{named}" is registered for version "{version}" here')
 
 
 def _check_custom(resource: Resource, obj: Object) -> None:

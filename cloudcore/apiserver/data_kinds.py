@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import json
 from typing import Any, Final
 
 from cloudcore.apiserver import names
@@ -20,15 +20,6 @@ def _key_problems(block: dict[str, str], path: str) -> list[FieldError]:
     return [
         field_errors.invalid(f"{path}[{key}]", key, why) for key in block if (why := names.config_key_problem(key)) is not None
     ]
-
-
-def _base64_problem(block: dict[str, str], path: str) -> FieldError | None:
-    for key, value in block.items():
-        try:
-            base64.b64decode(value, validate=True)
-        except (binascii.Error, ValueError):
-            return field_errors.invalid(f"{path}[{key}]", "<value>", "illegal base64 data")
-    return None
 
 
 def _frozen(new: Object, old: Object, fields: tuple[str, ...]) -> list[FieldError]:
@@ -48,14 +39,43 @@ class ConfigMapKind(Kind):
         found = _key_problems(data, "data") + _key_problems(binary, "binaryData")
         for key in sorted(set(data) & set(binary)):
             found.append(field_errors.invalid(f"data[{key}]", key, "duplicate of key present in binaryData"))
-        if (problem := _base64_problem(binary, "binaryData")) is not None:
-            found.append(problem)
         if _size(data, binary) > _LIMIT:
             found.append(field_errors.too_long("", _LIMIT))
         return found
 
     def update_problems(self, new: Object, old: Object) -> list[FieldError]:
         return _frozen(new, old, ("data", "binaryData"))
+
+
+_REQUIRED: Final = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+}
+"""What a Secret of a type must have. Kubernetes 1.34: pkg/apis/core/validation, ValidateSecret."""
+
+
+def _type_problems(secret: Object) -> list[FieldError]:
+    type_, data = secret.get("type", ""), secret.get("data", {})
+    found = [field_errors.required(f"data[{key}]") for key in _REQUIRED.get(type_, ()) if key not in data]
+    if type_ == "kubernetes.io/basic-auth" and not {"username", "password"} & set(data):
+        found += [field_errors.required(f"data[{key}]") for key in ("username", "password")]
+    if type_ == "kubernetes.io/service-account-token":
+        key = "kubernetes.io/service-account.name"
+        if not secret["metadata"].get("annotations", {}).get(key):
+            found.append(field_errors.required(f"metadata.annotations[{key}]"))
+    for key in (".dockercfg", ".dockerconfigjson"):
+        if key in _REQUIRED.get(type_, ()) and key in data:
+            try:
+                json.loads(base64.b64decode(data[key]))
+            except ValueError as error:
+                found.append(field_errors.invalid(f"data[{key}]", "<secret contents redacted>", str(error)))
+    return found
+
+
+class ServiceAccountKind(Kind):
+    returns_deleted = True
 
 
 class SecretKind(Kind):
@@ -71,8 +91,7 @@ class SecretKind(Kind):
     def problems(self, obj: Object) -> list[FieldError]:
         data = obj.get("data", {})
         found = _key_problems(data, "data")
-        if (problem := _base64_problem(data, "data")) is not None:
-            found.append(problem)
+        found += _type_problems(obj)
         if _size(data) > _LIMIT * 4 // 3 + 4:
             found.append(field_errors.too_long("data", _LIMIT))
         return found

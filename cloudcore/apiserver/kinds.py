@@ -65,6 +65,13 @@ class Kind:
         return self.resource.api_version
 
     @property
+    def item_start(self) -> bytes:
+        """How the JSON of a stored object begins with what is left out in a list; b"": nothing is."""
+        if self.unstructured:
+            return b""
+        return b'{"kind":"%b","apiVersion":"%b",' % (self.resource.kind.encode(), self.resource.api_version.encode())
+
+    @property
     def described(self) -> Object | None:
         """The OpenAPI v3 schema of the whole object; None: made from its shape."""
         return None
@@ -160,6 +167,9 @@ def _take(new: Object, old: Object, key: str) -> None:
 
 
 class LeaseKind(Kind):
+    def defaults(self, obj: Object) -> None:
+        obj.setdefault("spec", {})
+
     def problems(self, obj: Object) -> list[FieldError]:
         spec = obj.get("spec", {})
         found = []
@@ -176,12 +186,15 @@ class LeaseKind(Kind):
 class EventKind(Kind):
     fields = frozenset(
         {f"involvedObject.{key}" for key in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")}
-        | {"reason", "reportingComponent", "type"}
+        | {"reason", "reportingComponent", "source", "type"}
     )
 
     def defaults(self, obj: Object) -> None:
         obj.setdefault("source", {})
-        obj.setdefault("type", "Normal")
+        for key in ("firstTimestamp", "lastTimestamp", "eventTime"):
+            obj.setdefault(key, None)
+        for key in ("reportingComponent", "reportingInstance"):
+            obj.setdefault(key, "")
 
     def problems(self, obj: Object) -> list[FieldError]:
         involved = obj.get("involvedObject", {}).get("namespace", "") or "default"

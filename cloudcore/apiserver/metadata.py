@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,12 +14,14 @@ from kube.objects import Object, timestamp
 
 _KEPT: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "name", "namespace")
 _ANNOTATIONS_LIMIT: Final = 256 * 1024
+STANDARD_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
+"""Those that need no domain. Kubernetes 1.34: pkg/apis/core/helper/helpers.go, standardFinalizers."""
 
 
 def prepare_new(obj: Object, namespace: str) -> None:
     """What the server decides for a new object."""
     metadata = obj.setdefault("metadata", {})
-    for key in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "managedFields", "generation"):
+    for key in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "managedFields"):
         metadata.pop(key, None)
     metadata.pop("namespace", None)
     if namespace:
@@ -49,6 +52,22 @@ def _drop_empty(metadata: dict[str, Any]) -> None:
             metadata.pop(key, None)
 
 
+def update_problems(wanted: dict[str, Any], present: dict[str, Any]) -> list[FieldError]:
+    """What is wrong with the step from one metadata to another, before ``carry_over`` has mended it."""
+    found: list[FieldError] = []
+    if present.get("deletionTimestamp"):
+        added = sorted(set(wanted.get("finalizers", [])) - set(present.get("finalizers", [])))
+        if added:
+            shown = f"[]string{{{', '.join(json.dumps(finalizer) for finalizer in added)}}}"
+            why = f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
+            found.append(field_errors.forbidden("metadata.finalizers", why))
+    return found + [
+        field_errors.invalid(f"metadata.{key}", wanted[key], "field is immutable")
+        for key in ("deletionTimestamp",)
+        if wanted.get(key) and wanted[key] != present.get(key)
+    ]
+
+
 def problems(obj: Object, name_problem: Callable[[str], str | None]) -> list[FieldError]:
     """What is wrong with the metadata of an object that has its final name."""
     metadata = obj["metadata"]
@@ -68,7 +87,7 @@ def problems(obj: Object, name_problem: Callable[[str], str | None]) -> list[Fie
             found.append(field_errors.invalid("metadata.annotations", key, why))
     if size > _ANNOTATIONS_LIMIT:
         found.append(field_errors.too_long("metadata.annotations", _ANNOTATIONS_LIMIT))
-    return found + _owner_problems(metadata)
+    return found + _owner_problems(metadata) + _finalizer_problems(metadata.get("finalizers", []))
 
 
 def _masked(prefix: str) -> str:
@@ -78,14 +97,40 @@ def _masked(prefix: str) -> str:
 
 def _owner_problems(metadata: dict[str, Any]) -> list[FieldError]:
     found: list[FieldError] = []
-    for place, owner in enumerate(metadata.get("ownerReferences", [])):
-        missing = [key for key in ("apiVersion", "kind", "name", "uid") if not owner.get(key)]
-        found += [field_errors.required(f"metadata.ownerReferences[{place}].{key}") for key in missing]
-    return found + [
+    path, owners = "metadata.ownerReferences", metadata.get("ownerReferences", [])
+    for owner in owners:
+        found += [
+            field_errors.invalid(f"{path}.{key}", "", "version must not be empty" if key == "apiVersion" else "must not be empty")
+            for key in ("apiVersion", "kind", "name", "uid")
+            if not owner.get(key)
+        ]
+        if (owner.get("apiVersion"), owner.get("kind")) in (("v1", "Event"), ("events.k8s.io/v1", "Event")):
+            group, _, version = f"/{owner['apiVersion']}".rpartition("/")
+            why = f"{group.strip('/')}/{version}, Kind=Event is disallowed from being an owner"
+            found.append(field_errors.invalid(path, owner, why))
+    controllers = [f"{owner.get('kind')}/{owner.get('name')}" for owner in owners if owner.get("controller")]
+    if len(controllers) > 1:
+        why = (
+            f'Only one reference can have Controller set to true. Found "true" in references for {" and ".join(controllers[:2])}'
+        )
+        found.append(field_errors.invalid(path, owners, why))
+    return found
+
+
+def _finalizer_problems(finalizers: list[str]) -> list[FieldError]:
+    found = [
         field_errors.invalid("metadata.finalizers", finalizer, why)
-        for finalizer in metadata.get("finalizers", [])
+        for finalizer in finalizers
         if (why := names.qualified_problem(finalizer)) is not None
     ]
+    for place, finalizer in enumerate(finalizers):
+        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+            why = "name is neither a standard finalizer name nor is it fully qualified"
+            found.append(field_errors.invalid(f"metadata.finalizers[{place}]", finalizer, why))
+    if {"orphan", "foregroundDeletion"} <= set(finalizers):
+        why = "finalizer orphan and foregroundDeletion cannot be both set"
+        found.append(field_errors.invalid("metadata.finalizers", finalizers, why))
+    return found
 
 
 def label_problems(labels: dict[str, str], path: str) -> list[FieldError]:

@@ -37,6 +37,10 @@ _NAME_PART_RULE: Final = (
     "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
     "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 )
+_QUALIFIED_RULE: Final = (
+    "a qualified name must" + _NAME_PART_RULE.removeprefix("name part must") + " with an optional DNS subdomain prefix and '/' "
+    "(e.g. 'example.com/MyName')"
+)
 ENVIRONMENT_RULE: Final = (
     "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not start "
     "with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or 'MyEnvName1', regex used for validation is "
@@ -58,6 +62,8 @@ def label_problem(name: str) -> str | None:
     """For names that must be one DNS label: namespaces, containers, volumes."""
     if len(name) > 63:
         return "must be no more than 63 characters"
+    if "." in name:
+        return "must not contain dots"
     return None if _LABEL.fullmatch(name) else LABEL_RULE
 
 
@@ -71,6 +77,8 @@ def dns_label_problem(name: str) -> str | None:
 def qualified_problem(key: str) -> str | None:
     """For keys of labels and annotations."""
     prefix, slash, part = key.rpartition("/")
+    if "/" in prefix:
+        return _QUALIFIED_RULE
     if slash and not prefix:
         return "prefix part must be non-empty"
     if prefix and (why := subdomain_problem(prefix)) is not None:

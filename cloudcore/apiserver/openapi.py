@@ -19,6 +19,8 @@ _TYPES: Final[dict[str, Object]] = {
     "x": {"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"},
     "q": {"oneOf": [{"type": "string"}, {"type": "number"}]},
     "m": {"type": "object", "additionalProperties": {"type": "string"}},
+    "t": {"type": "string", "format": "date-time"},
+    "mb": {"type": "object", "additionalProperties": {"type": "string", "format": "byte"}},
     "mq": {"type": "object", "additionalProperties": {"type": "string"}},
 }
 

@@ -20,6 +20,7 @@ MEDIA_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 _TYPES: Final = {
     "s": ("string", ""),
+    "t": ("string", "date-time"),
     "i": ("integer", "int64"),
     "n": ("number", "double"),
     "b": ("boolean", ""),
@@ -28,7 +29,7 @@ _TYPES: Final = {
     "x": ("string", "int-or-string"),
     "q": ("string", "int-or-string"),
 }
-_MAPS: Final = {"m": "s", "mq": "q"}
+_MAPS: Final = {"m": "s", "mb": "s", "mq": "q"}
 
 
 def _varint(value: int) -> bytes:

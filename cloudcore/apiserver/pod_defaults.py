@@ -13,12 +13,12 @@ _COMPUTE: Final = ("cpu", "memory")
 def apply(pod: Object) -> None:
     """Fills in defaults in place; doing it twice changes nothing."""
     spec = pod.setdefault("spec", {})
+    if not spec.get("nodeName"):
+        spec.pop("nodeName", None)
     apply_spec(spec)
     spec.setdefault("enableServiceLinks", True)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     spec.setdefault("priority", 0)
-    account = spec.get("serviceAccountName") or "default"
-    spec["serviceAccountName"] = spec["serviceAccount"] = account
     for container in all_containers(spec):
         _requests(container)
         if spec.get("hostNetwork"):

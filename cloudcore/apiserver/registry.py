@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from cloudcore.apiserver.apps.kinds import ControllerRevisionKind, DaemonSetKind, DeploymentKind, ReplicaSetKind
 from cloudcore.apiserver.crd.definition_kind import DefinitionKind
-from cloudcore.apiserver.data_kinds import ConfigMapKind, SecretKind
+from cloudcore.apiserver.data_kinds import ConfigMapKind, SecretKind, ServiceAccountKind
 from cloudcore.apiserver.kinds import EventKind, Kind, LeaseKind, NamespaceKind
 from cloudcore.apiserver.node_kind import NodeKind
 from cloudcore.apiserver.pod_kind import PodKind
@@ -21,6 +21,7 @@ _BEHAVIOUR: Final[dict[str, type[Kind]]] = {
     "namespaces": NamespaceKind,
     "configmaps": ConfigMapKind,
     "secrets": SecretKind,
+    "serviceaccounts": ServiceAccountKind,
     "events": EventKind,
     "controllerrevisions.apps": ControllerRevisionKind,
     "daemonsets.apps": DaemonSetKind,

@@ -11,7 +11,7 @@ from kube import selectors, status
 
 Form = Literal["object", "table", "partial"]
 
-_TRUE: Final = ("1", "t", "true")
+_FALSE: Final = ("0", "false")
 _TIMEOUT_LIMIT: Final = 3600
 
 
@@ -56,7 +56,8 @@ class Request:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower() or "application/json"
 
     def flag(self, name: str) -> bool:
-        return self.query.get(name, "").lower() in _TRUE
+        """Whatever is not false is true."""
+        return name in self.query and self.query[name].lower() not in _FALSE
 
     def integer(self, name: str) -> int | None:
         """Raises ApiError (400) for what is no number."""
@@ -64,7 +65,7 @@ class Request:
         if not text:
             return None
         if not text.isascii() or not text.removeprefix("-").isdigit() or len(text) > 18:
-            raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax: {name} must be a number')
+            raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
         return int(text)
 
     @property

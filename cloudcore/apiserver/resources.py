@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 import trio
 
-from cloudcore.apiserver import body, subresources, tables, watch
+from cloudcore.apiserver import body, listing, options, patching, subresources, tables, watch
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.history import Entry
 from cloudcore.apiserver.kinds import Kind
-from cloudcore.apiserver.patching import apply_patch
 from cloudcore.apiserver.request import Form, Request, Target
 from cloudcore.apiserver.response import Response, json_response
-from kube import field_errors, status
-from kube.objects import Object
-from kube.resources import DELETE_OPTIONS
+from kube import status
+from kube.objects import Object, timestamp
 
 ReadBody = Callable[[], Awaitable[bytes]]
 
 _AT_ONCE: Final = 64
 """Deletions of one collection that wait for the same commit."""
-_POLICIES: Final = ("Foreground", "Background", "Orphan")
 _COMMON_FIELDS: Final = frozenset({"metadata.name", "metadata.namespace"})
 
 
@@ -69,29 +64,34 @@ class Resources:
 
     async def _collection(self, kind: Kind, request: Request, target: Target, read: ReadBody) -> Response | Stream:
         match request.method:
-            case "GET" | "HEAD":
+            case "GET":
                 return self._watch(kind, request, target) if request.flag("watch") else self._list(kind, request, target)
             case "POST" if target.namespace or not kind.resource.namespaced:
                 return await self._create(kind, request, target, await read())
-            case "DELETE":
+            case "DELETE" if "deletecollection" in kind.resource.verbs and (target.namespace or not kind.resource.namespaced):
                 return await self._delete_collection(kind, request, target, await read())
-        raise status.method_not_supported(kind.resource, request.method)
+        raise status.no_such_method()
 
     async def _object(self, kind: Kind, request: Request, target: Target, read: ReadBody) -> Response | Stream:
         match request.method:
-            case "GET" | "HEAD":
-                if request.flag("watch"):
-                    return self._watch(kind, request, target)
-                return self._one(kind, request, 200, self._api.get(kind, target.namespace, target.name))
+            case "GET":
+                return self._get(kind, request, target)
             case "PUT":
                 return await self._replace(kind, request, target, await read())
             case "PATCH":
                 return await self._patch(kind, request, target, await read())
             case "DELETE" if not target.subresource:
                 return await self._delete(kind, request, target, await read())
-        raise status.method_not_supported(kind.resource, request.method)
+        raise status.no_such_method()
 
     # -- reading -----------------------------------------------------------------------------------------------------
+
+    def _get(self, kind: Kind, request: Request, target: Target) -> Response:
+        version = request.query.get("resourceVersion", "")
+        if version and not (version.isascii() and version.isdigit() and len(version) < 19):
+            raise status.unexplained(500, listing.unreadable(version))
+        listing.check_reached(self._api.store, int(version or 0))
+        return self._one(kind, request, 200, self._api.get(kind, target.namespace, target.name))
 
     def _one(self, kind: Kind, request: Request, code: int, entry: Entry, warnings: tuple[str, ...] = ()) -> Response:
         form = request.form
@@ -102,8 +102,9 @@ class Resources:
     def _matcher(self, kind: Kind, request: Request, target: Target) -> Callable[[Entry], bool]:
         labels, fields = request.selectors()
         for key in sorted(fields.keys - kind.fields - _COMMON_FIELDS):
-            shown = key if kind.unstructured else f'"{key}"'
-            raise status.bad_request(f"field label not supported: {shown}")
+            if kind.fields or kind.unstructured:
+                raise status.bad_request(f"field label not supported: {key}")
+            raise status.bad_request(f'"{key}" is not a known field selector: only "metadata.name", "metadata.namespace"')
         name, namespace = target.name, target.namespace
 
         def matches(entry: Entry) -> bool:
@@ -116,35 +117,29 @@ class Resources:
 
     def _list(self, kind: Kind, request: Request, target: Target) -> Response:
         form, matches = request.form, self._matcher(kind, request, target)
-        limit, revision, start = request.integer("limit") or 0, self._api.store.revision, None
-        if token := request.query.get("continue"):
-            revision, start = _read_continue(token)
-        found = [entry for entry in self._api.store.entries(kind.key, target.namespace, start) if matches(entry)]
-        metadata: dict[str, Any] = {"resourceVersion": str(revision)}
-        if 0 < limit < len(found):
-            metadata["remainingItemCount"] = len(found) - limit
-            found = found[:limit]
-            metadata["continue"] = _write_continue(revision, _place(found[-1]))
-        elif kind.unstructured and form == "object":
-            metadata["continue"] = ""
-        found = [kind.shown(entry) for entry in found]
+        options.check_list(request)
+        page = listing.page(self._api.store, kind, target.namespace, request, matches)
+        if kind.unstructured and form == "object":
+            page.metadata.setdefault("continue", "")
+        found = [kind.shown(entry) for entry in page.entries]
         if form == "table":
             include = request.query.get("includeObject", "Metadata")
             objects = (entry.obj for entry in found)
-            return json_response(200, tables.table(kind, objects, include=include, list_metadata=metadata))
+            return json_response(200, tables.table(kind, objects, include=include, list_metadata=page.metadata))
         if form == "partial":
             items: list[Any] = [tables.partial(entry.obj) for entry in found]
             head = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
         else:
-            items = [msgspec.Raw(entry.raw) for entry in found]
+            items = [_item(kind, entry) for entry in found]
             head = {"kind": kind.resource.list_kind, "apiVersion": kind.resource.api_version}
-        return json_response(200, {**head, "metadata": metadata, "items": items})
+        return json_response(200, {**head, "metadata": page.metadata, "items": items})
 
     def _watch(self, kind: Kind, request: Request, target: Target) -> Stream:
         form, matches = request.form, self._matcher(kind, request, target)
+        options.check_list(request)
         version = request.query.get("resourceVersion", "")
-        if not (version.isascii() and version.isdigit() and len(version) < 19) and version:
-            raise status.bad_request(f'invalid resource version: "{version}"')
+        if version and not (version.isascii() and version.isdigit() and len(version) < 19):
+            raise status.unexplained(500, listing.unreadable(version))
         initial = request.flag("sendInitialEvents") or version in ("", "0")
         wish = watch.Wish(
             kind=kind,
@@ -159,74 +154,76 @@ class Resources:
     # -- writing -----------------------------------------------------------------------------------------------------
 
     async def _create(self, kind: Kind, request: Request, target: Target, data: bytes) -> Response:
-        obj, warnings = self._received(kind, request, target, data)
-        entry = await self._api.create(kind, target.namespace, obj, dry_run=request.dry_run)
+        obj, warnings = self._received(kind, request, target, data, options.check_write(request, "CreateOptions"))
+        with _warned(warnings):
+            entry = await self._api.create(kind, target.namespace, obj, dry_run=request.dry_run)
         return self._one(kind, request, 201, entry, warnings)
 
     async def _replace(self, kind: Kind, request: Request, target: Target, data: bytes) -> Response:
-        obj, warnings = self._received(kind, request, target, data)
-        entry = await self._api.update(
-            kind, target.namespace, target.name, lambda _present: obj, subresource=target.subresource, dry_run=request.dry_run
-        )
+        obj, warnings = self._received(kind, request, target, data, options.check_write(request, "UpdateOptions"))
+        where = kind, target.namespace, target.name
+        with _warned(warnings):
+            entry = await self._api.update(*where, lambda _present: obj, subresource=target.subresource, dry_run=request.dry_run)
         return self._one(kind, request, 200, entry, warnings)
 
-    def _received(self, kind: Kind, request: Request, target: Target, data: bytes) -> tuple[Object, tuple[str, ...]]:
+    def _received(
+        self, kind: Kind, request: Request, target: Target, data: bytes, validation: str
+    ) -> tuple[Object, tuple[str, ...]]:
         received = body.decode(data, request.media_type)
-        obj, warnings = body.clean(kind, received, request.query.get("fieldValidation", "Warn"))
+        twice = body.duplicates(data, request.media_type) if validation != "Ignore" else ()
+        obj, warnings = body.clean(kind, received, validation, twice)
         _check_place(obj, target)
         return obj, warnings
 
     async def _patch(self, kind: Kind, request: Request, target: Target, data: bytes) -> Response:
-        if request.media_type.startswith("application/apply-patch"):
-            text = "server-side apply is not supported by the embedded Kubernetes API; use kubectl apply without --server-side"
-            raise status.make(415, "UnsupportedMediaType", text)
-        patch = body.decode(data, request.media_type)
+        media = patching.check_media(kind, request.media_type)
+        validation = options.check_write(request, "PatchOptions")
+        patch = patching.decode(media, data)
         warnings: tuple[str, ...] = ()
 
         def change(present: Object) -> Object:
             nonlocal warnings
-            patched = apply_patch(kind, request.media_type, present, patch)
-            obj, warnings = body.clean(kind, patched, request.query.get("fieldValidation", "Warn"))
-            _check_place(obj, target)
+            obj, warnings = patching.patched(kind, media, present, patch, validation)
+            with _warned(warnings):
+                _check_place(obj, target)
             return obj
 
         entry = await self._api.update(
-            kind, target.namespace, target.name, change, subresource=target.subresource, dry_run=request.dry_run
+            kind, target.namespace, target.name, change, subresource=target.subresource, dry_run=request.dry_run, patch=True
         )
         return self._one(kind, request, 200, entry, warnings)
 
     async def _delete(self, kind: Kind, request: Request, target: Target, data: bytes) -> Response:
-        options = _delete_options(request, data)
-        result = await self._api.delete(kind, target.namespace, target.name, **options)
+        wanted = options.deletion(request, data)
+        result = await self._api.delete(kind, target.namespace, target.name, **wanted)
         if result.after is not None:
             return self._one(kind, request, 200, result.after)
         removed = result.removed or result.before
         if kind.returns_deleted and removed is not None:
-            return self._one(kind, request, 200, removed)
+            return self._one(kind, request, 200, _ended(kind, removed))
         uid = removed.obj["metadata"]["uid"] if removed is not None else ""
         return json_response(200, status.success(kind.resource, target.name, uid))
 
     async def _delete_collection(self, kind: Kind, request: Request, target: Target, data: bytes) -> Response:
-        if "deletecollection" not in kind.resource.verbs:
-            raise status.method_not_supported(kind.resource, request.method)
-        options, matches = _delete_options(request, data), self._matcher(kind, request, target)
+        wanted, matches = options.deletion(request, data), self._matcher(kind, request, target)
         found = [entry for entry in self._api.store.entries(kind.key, target.namespace) if matches(entry)]
         room = trio.CapacityLimiter(_AT_ONCE)
-        gone = []
+        gone: list[Entry] = []
 
         async def remove(entry: Entry) -> None:
-            namespace, name = _place(entry)
+            namespace, name = listing.place(entry)
             async with room:
                 with suppress(status.NotFound, status.Conflict):
-                    await self._api.delete(kind, namespace, name, **{**options, "uid": entry.obj["metadata"]["uid"]})
-                    gone.append(msgspec.Raw(kind.shown(entry).raw))
+                    await self._api.delete(kind, namespace, name, **{**wanted, "uid": entry.obj["metadata"]["uid"]})
+                    gone.append(entry)
 
         async with trio.open_nursery() as nursery:
             for entry in found:
                 nursery.start_soon(remove, entry)
         head = {"kind": kind.resource.list_kind, "apiVersion": kind.resource.api_version}
         metadata = {"resourceVersion": str(self._api.store.revision)} | ({"continue": ""} if kind.unstructured else {})
-        return json_response(200, {**head, "metadata": metadata, "items": gone})
+        items = [_item(kind, kind.shown(entry)) for entry in sorted(gone, key=listing.place)]
+        return json_response(200, {**head, "metadata": metadata, "items": items})
 
 
 def _rendered(kind: Kind, form: Form, entry: Entry, request: Request, *, columns: bool = True) -> Any:
@@ -242,58 +239,43 @@ def _rendered(kind: Kind, form: Form, entry: Entry, request: Request, *, columns
 
 def _check_place(obj: Object, target: Target) -> None:
     found = obj["metadata"]
-    if target.namespace and found.get("namespace", target.namespace) != target.namespace:
+    if target.namespace and (found.get("namespace") or target.namespace) != target.namespace:
         raise status.bad_request("the namespace of the provided object does not match the namespace sent on the request")
     if target.name:
-        name = found.setdefault("name", target.name)
+        name = found.get("name", "")
+        if not name:
+            why = "name must be provided"
+            raise status.bad_request(f"the name of the object ({target.name} based on URL) was undeterminable: {why}")
         if name != target.name:
             raise status.bad_request(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
 
 
-def _delete_options(request: Request, data: bytes) -> dict[str, Any]:
-    options: Object = {}
-    if data.strip():
-        options, _ = body.shaped("DeleteOptions", body.decode(data, request.media_type))
-    grace = options.get("gracePeriodSeconds", request.integer("gracePeriodSeconds"))
-    conditions = options.get("preconditions", {})
-    return {
-        "grace_seconds": grace,
-        "uid": conditions.get("uid", ""),
-        "resource_version": conditions.get("resourceVersion", ""),
-        "propagation": _propagation(request, options),
-        "dry_run": request.dry_run or bool(options.get("dryRun")),
-    }
-
-
-def _propagation(request: Request, options: Object) -> str:
-    """Raises ApiError (422)."""
-    policy = options.get("propagationPolicy", request.query.get("propagationPolicy", ""))
-    orphan = options.get("orphanDependents")
-    if orphan is None and "orphanDependents" in request.query:
-        orphan = request.flag("orphanDependents")
-    fault = None
-    if policy and orphan is not None:
-        fault = field_errors.invalid("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set")
-    elif policy and policy not in _POLICIES:
-        fault = field_errors.not_supported("propagationPolicy", policy, (*_POLICIES, "nil"))
-    if fault is not None:
-        raise status.invalid(DELETE_OPTIONS, "", [fault])
-    return policy if orphan is None else "Orphan" if orphan else "Background"
-
-
-def _place(entry: Entry) -> tuple[str, str]:
-    found = entry.obj["metadata"]
-    return found.get("namespace", ""), found["name"]
-
-
-def _write_continue(revision: int, place: tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode([revision, *place])).decode().rstrip("=")
-
-
-def _read_continue(token: str) -> tuple[int, tuple[str, str]]:
+@contextmanager
+def _warned(warnings: tuple[str, ...]) -> Iterator[None]:
+    """A refusal tells the warnings, too."""
     try:
-        data = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        revision, namespace, name = msgspec.json.decode(data, type=tuple[int, str, str])
-    except (binascii.Error, ValueError) as error:
-        raise status.bad_request("continue key is not valid: it was not issued by this server") from error
-    return revision, (namespace, name)
+        yield
+    except status.ApiError as error:
+        error.warnings = warnings
+        raise
+
+
+def _item(kind: Kind, entry: Entry) -> msgspec.Raw:
+    """An object in a list: the list has told its kind already, except for custom resources."""
+    start = kind.item_start
+    if start and entry.raw.startswith(start):
+        return msgspec.Raw(b"{" + entry.raw[len(start) :])
+    return msgspec.Raw(entry.raw)
+
+
+def _ended(kind: Kind, removed: Entry) -> Entry:
+    """The last state of an object as the answer to its deletion shows it: if it may have grace, as deleted without."""
+    if not kind.counts_generations:
+        return removed
+    obj = msgspec.json.decode(removed.raw)
+    found = obj["metadata"]
+    if "deletionTimestamp" not in found:
+        found["generation"] = found.get("generation", 0) + 1
+    found.setdefault("deletionTimestamp", timestamp())
+    found["deletionGracePeriodSeconds"] = 0
+    return Entry(removed.revision, obj, msgspec.json.encode(obj))

@@ -49,4 +49,4 @@ def error_response(error: ApiError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         headers["Retry-After"] = str(int(error.retry_after))
-    return Response(error.code, msgspec.json.encode(error.to_status()), headers=headers)
+    return Response(error.code, msgspec.json.encode(error.to_status()), warnings=error.warnings, headers=headers)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cloudcore.apiserver import body
+from cloudcore.apiserver import body, patching
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.kinds import Kind, ScalePaths
-from cloudcore.apiserver.patching import apply_patch
 from cloudcore.apiserver.request import Request, Target
 from cloudcore.apiserver.response import Response, json_response
 from kube import field_errors, selectors, status
@@ -24,12 +23,14 @@ async def answer(api: Api, kind: Kind, request: Request, target: Target, read: C
         case "GET" | "HEAD":
             return json_response(200, of(kind.shown(api.get(kind, *where)).obj, paths))
         case "PUT" | "PATCH":
-            wanted = body.decode(await read(), request.media_type)
+            patch, data = request.method == "PATCH", await read()
+            media = patching.check_media(kind, request.media_type) if patch else request.media_type
+            wanted = patching.decode(media, data) if patch else body.decode(data, media)
 
             def change(present: Object) -> Object:
                 shown = wanted
-                if request.method == "PATCH":
-                    shown = apply_patch(kind, request.media_type, of(present, paths), wanted)
+                if patch:
+                    shown = patching.apply(kind, media, of(present, paths), wanted)
                 return _applied(kind, target.name, present, paths, body.shaped("Scale", shown)[0])
 
             entry = await api.update(kind, *where, change, dry_run=request.dry_run)

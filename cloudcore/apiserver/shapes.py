@@ -131,8 +131,8 @@ AttachedVolume: name=s devicePath=s
 Namespace: apiVersion=s kind=s metadata=ObjectMeta spec=NamespaceSpec status=NamespaceStatus
 NamespaceSpec: finalizers=[s]
 NamespaceStatus: phase=s conditions=[Condition]
-ConfigMap: apiVersion=s kind=s metadata=ObjectMeta immutable=b data=m binaryData=m
-Secret: apiVersion=s kind=s metadata=ObjectMeta immutable=b data=m stringData=m type=s
+ConfigMap: apiVersion=s kind=s metadata=ObjectMeta immutable=b data=m binaryData=mb
+Secret: apiVersion=s kind=s metadata=ObjectMeta immutable=b data=mb stringData=m type=s
 ServiceAccount: apiVersion=s kind=s metadata=ObjectMeta secrets=[ObjectReference] imagePullSecrets=[LocalObjectReference]
 ServiceAccount: automountServiceAccountToken=b
 EventSource: component=s host=s
@@ -141,7 +141,7 @@ Event: apiVersion=s kind=s metadata=ObjectMeta involvedObject=ObjectReference re
 Event: firstTimestamp=s lastTimestamp=s count=i type=s eventTime=s series=EventSeries action=s related=ObjectReference
 Event: reportingComponent=s reportingInstance=s
 Lease: apiVersion=s kind=s metadata=ObjectMeta spec=LeaseSpec
-LeaseSpec: holderIdentity=s leaseDurationSeconds=i acquireTime=s renewTime=s leaseTransitions=i strategy=s
+LeaseSpec: holderIdentity=s leaseDurationSeconds=i acquireTime=t renewTime=t leaseTransitions=i strategy=s
 LeaseSpec: preferredHolder=s
 
 CustomResourceDefinition: apiVersion=s kind=s metadata=ObjectMeta spec=CustomResourceDefinitionSpec

@@ -36,8 +36,7 @@ async def answer(api: Api, kind: Kind, request: Request, target: Target, read: C
             raise status.make(501, "NotImplemented", f'pods "{target.name}": {why}')
     if kind.unstructured:
         raise status.not_found(kind.resource, target.name)
-    # kubectl debug looks into the details, and does not expect them to be missing
-    raise status.make(404, "NotFound", status.describe(404), {"kind": kind.resource.plural})
+    raise status.no_such_resource()
 
 
 async def _evict(api: Api, kind: Kind, target: Target, eviction: Object, *, dry_run: bool) -> None:

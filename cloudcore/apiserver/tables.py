@@ -121,7 +121,7 @@ _EVENT_COLUMNS: Final = (
     column("Count", "Number of occurrences", wide=True),
     column("Name", "Name of the event", wide=True, format="name"),
 )
-_DATA: Final = column("Data", "Number of keys", type="integer")
+_DATA: Final = column("Data", "Number of keys")
 _CREATED: Final = column("Created At", "When the definition was made", type="date")
 _PRINTERS: Final[dict[str, Printer]] = {
     "pods": (POD_COLUMNS, pod_cells),
@@ -154,7 +154,7 @@ def table(
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": list_metadata,
-        "columnDefinitions": [dict(definition) for definition in definitions] if columns else [],
+        "columnDefinitions": [dict(definition) for definition in definitions] if columns else None,
         "rows": rows,
     }
 

@@ -96,12 +96,21 @@ class _Lines:
     def of(self, changes: list[Change]) -> Iterator[bytes]:
         for change in changes:
             if (type_ := _seen_as(change, self._wish.matches)) is not None:
-                yield self._line(type_, change.entry)
+                left = type_ == "DELETED" and change.type != "DELETED" and change.before is not None
+                yield self._line(type_, _last_seen(change) if left else change.entry)
 
     def _line(self, type_: str, entry: Entry) -> bytes:
         line = _event(type_, self._wish.render(entry, self._first))
         self._first = False
         return line
+
+
+def _last_seen(change: Change) -> Entry:
+    """An object that has left a selection is told as it was in it, but with the version at which it left."""
+    assert change.before is not None  # noqa: S101 - what was not there cannot leave
+    obj = msgspec.json.decode(change.before.raw)
+    obj["metadata"]["resourceVersion"] = str(change.revision)
+    return Entry(change.revision, obj, msgspec.json.encode(obj))
 
 
 def _seen_as(change: Change, matches: Callable[[Entry], bool]) -> str | None:

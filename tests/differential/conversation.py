@@ -171,7 +171,7 @@ class Api:
     def delete(self, path: str, body: Any = None, **options: Any) -> Answer:
         return self.request("DELETE", path, body, **options)
 
-    def until(self, path: str, condition: Callable[[Answer], Any], **options: Any) -> Answer:
+    def until(self, path: str, condition: Callable[[Answer], Any], *, keep: bool = True, **options: Any) -> Answer:
         """Asks until ``condition`` holds of the answer; only the last answer is a step. For what controllers do in their time."""
         deadline = time.monotonic() + PATIENCE
         while not _holds(condition, self.get(path, keep=False, **options)):
@@ -179,7 +179,7 @@ class Api:
                 self.note(f"waiting for {path}", "what was waited for has not come")
                 break
             time.sleep(0.03)
-        return self.get(path, **options)
+        return self.get(path, keep=keep, **options)
 
     def note(self, asked: str, found: Any, differs: str | Mapping[str, str] = "") -> None:
         """A step that is no request: something that the scenario has found out."""

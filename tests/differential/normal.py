@@ -40,18 +40,25 @@ class _Names:
         self._made_up = [(re.compile(f"({re.escape(prefix)}){_SUFFIX}"), prefix + "<letters>") for prefix in prefixes]
         self._versions: dict[str, list[int]] = {}
         self._hashes: set[str] = set()
-        for step in steps:
-            for metadata in _metadata_in(step.answer):
-                self._learn(metadata)
+        found = [metadata for step in steps for metadata in _metadata_in(step.answer)]
+        for metadata in found:
+            self._learn_hash(metadata)
+        for metadata in found:
+            self._learn(metadata)
         self._order = {uid: {str(v): i + 1 for i, v in enumerate(sorted(set(vs)))} for uid, vs in self._versions.items()}
 
-    def _learn(self, metadata: dict[str, Any]) -> None:
-        uid, version = metadata.get("uid"), metadata.get("resourceVersion")
+    def _learn_hash(self, metadata: dict[str, Any]) -> None:
         for label in _HASH_LABELS:
             if _HASH.fullmatch(found := str((metadata.get("labels") or {}).get(label))):
                 self._hashes.add(found)
+
+    def _learn(self, metadata: dict[str, Any]) -> None:
+        uid, version = metadata.get("uid"), metadata.get("resourceVersion")
         if isinstance(uid, str) and uid:
-            self._uids.setdefault(uid, f"<uid {len(self._uids) + 1}>")
+            if uid not in self._uids:
+                name = self._text(str(metadata.get("name", "")))
+                before = sum(one.startswith(f"<uid of {name} ") for one in self._uids.values())
+                self._uids[uid] = f"<uid of {name} {before + 1}>"
             if isinstance(version, str) and version.isdigit():
                 self._versions.setdefault(uid, []).append(int(version))
 
@@ -86,6 +93,7 @@ class _Names:
             text = re.sub(f"{found}(-{_SUFFIX})?(?![a-z0-9])", lambda hit: "<hash>" + ("-<letters>" if hit[1] else ""), text)
         text = _UID.sub(lambda found: self._uids.get(found[0], "<uid>"), text)
         text = _VERSION_IN_TEXT.sub(lambda found: f"{found[1]}<version>" + (" (<version>)" if found[3] else ""), text)
+        text = re.sub(r"current: \d+", "current: <version>", text)
         text = _TIME.sub(_recent, text)
         return text.replace(self._server, "<server>")
 

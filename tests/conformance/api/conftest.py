@@ -16,6 +16,8 @@ def both(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("both")
     cloud = Cloud(folder / "embedded")
     cloud.start()
+    cloud.program.stop()
+    cloud.start()  # so that it, too, has a past that it does not know any more
     sides = Server("kubernetes", cluster.admin, folder), Server("embedded", cloud.kubeconfig, folder)
     try:
         yield Both(*sides)

@@ -52,7 +52,7 @@ async def test_status_and_spec_are_written_apart(server: Server) -> None:
         assert (after["status"]["phase"], after["spec"]["priority"]) == ("Running", 0)
         after = await client.patch(PODS, "p", {"status": {"phase": "Failed"}}, kind="merge", namespace="default")
         assert after["status"]["phase"] == "Running"
-        with pytest.raises(Conflict):
+        with pytest.raises(ApiError, match="field is immutable"):
             await client.patch(
                 PODS, "p", {"metadata": {"uid": "another"}}, kind="strategic", namespace="default", subresource="status"
             )

@@ -30,6 +30,8 @@ SIMPLE: dict[str, st.SearchStrategy[Any]] = {
     "o": st.dictionaries(TEXTS, TEXTS, max_size=1),
     "a": TEXTS | NUMBERS,
     "m": st.dictionaries(TEXTS, TEXTS, max_size=2),
+    "mb": st.dictionaries(TEXTS, st.sampled_from(["", "AAAA", "e30="]), max_size=2),
+    "t": st.sampled_from(["2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.123456+01:00"]),
     "mq": st.dictionaries(st.sampled_from(["cpu", "memory", "x"]), TEXTS, max_size=2),
 }
 JSON = st.recursive(
@@ -50,6 +52,10 @@ def shaped(draw: st.DrawFn, kind: str, depth: int = 0) -> Any:
         return draw(SIMPLE[kind])
     if kind.startswith("["):
         return [draw(shaped(kind[1:-1], depth)) for _ in range(draw(st.integers(0, 2)))]
+    if kind.startswith("{"):
+        return {draw(TEXTS): draw(shaped(kind[1:-1], depth)) for _ in range(draw(st.integers(0, 1)))}
+    if kind.startswith("b|"):
+        return draw(st.booleans())
     fields = sorted(shapes()[kind].items())
     if depth > 0:
         fields = draw(st.lists(st.sampled_from(fields), max_size=4, unique=True))

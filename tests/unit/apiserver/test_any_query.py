@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloudcore.apiserver.listing import read_continue
 from cloudcore.apiserver.request import Request, target
-from cloudcore.apiserver.resources import _read_continue
 from kube.status import ApiError
 
 KEYS = ["limit", "watch", "continue", "timeoutSeconds", "labelSelector", "fieldSelector", "gracePeriodSeconds", "dryRun"]
@@ -30,7 +30,7 @@ def test_any_query(pairs: list[tuple[str, str]], raw: bytes, accept: str) -> Non
         lambda request: request.form,
         lambda request: request.flag("watch"),
         lambda request: request.media_type,
-        lambda request: _read_continue(request.query.get("continue", "")),
+        lambda request: read_continue(request.query.get("continue", "")),
     ]
     for reading in readings:
         try:

@@ -34,7 +34,6 @@ def test_defaults() -> None:
     assert spec["terminationGracePeriodSeconds"] == 30
     assert spec["dnsPolicy"] == "ClusterFirst"
     assert spec["enableServiceLinks"] is True
-    assert spec["serviceAccountName"] == spec["serviceAccount"] == "default"
     assert [t["tolerationSeconds"] for t in spec["tolerations"]] == [300, 300]
 
 

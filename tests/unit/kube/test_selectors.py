@@ -46,7 +46,7 @@ def test_labels(text: str, yes: list[dict[str, str]], no: list[dict[str, str]]) 
     [
         ("a=b,", "found '', expected: identifier after ','"),
         (",a", "found ','"),
-        ("a in b", "found 'b', expected: '('"),
+        ("a in b", "found 'b' expected: '('"),
         ("a in (b", "found '', expected: ',' or ')'"),
         ("=b", "found '='"),
         ("!", "found ''"),
@@ -154,7 +154,7 @@ def test_fields(text: str, expected: bool) -> None:
     assert parse_fields(text).matches(POD) is expected
 
 
-@pytest.mark.parametrize("text", ["metadata.name", "=x", "!=x", "a=b,c"])
+@pytest.mark.parametrize("text", ["metadata.name", "a=b,c"])
 def test_field_selectors_that_cannot_be_read(text: str) -> None:
     with pytest.raises(SelectorError, match="invalid selector: "):
         parse_fields(text)

@@ -53,14 +53,14 @@ def test_a_group_is_part_of_the_name() -> None:
             status.uid_conflict(PODS, "web", "a", "b"),
             409,
             "Conflict",
-            'Operation cannot be fulfilled on pods "web": the UID in the precondition (a) does not match the UID in record (b). '
+            'Operation cannot be fulfilled on Pod "web": the UID in the precondition (a) does not match the UID in record (b). '
             "The object might have been deleted and then recreated",
         ),
         (
             status.version_conflict(PODS, "web", "1", "2"),
             409,
             "Conflict",
-            'Operation cannot be fulfilled on pods "web": the ResourceVersion in the precondition (1) does not match the '
+            'Operation cannot be fulfilled on Pod "web": the ResourceVersion in the precondition (1) does not match the '
             "ResourceVersion in record (2). The object might have been modified",
         ),
         (status.forbidden(PODS, "web", "no"), 403, "Forbidden", 'pods "web" is forbidden: no'),
