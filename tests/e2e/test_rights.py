@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from cryptography.hazmat.primitives import serialization
 from edges.scripted import ScriptedEdge
 
 from beehive.message import Message
-from kube.resources import EVENTS, NODES, PODS
+from kube.resources import EVENTS, NAMESPACES, NODES, PODS
+from kube.status import ApiError
 from viaduct.certificates import new_request
 
 pytestmark = pytest.mark.kubernetes
@@ -196,3 +198,46 @@ async def test_what_a_node_has_is_recorded_and_forgotten(edge: ScriptedEdge, clo
     await cloud.client.delete(PODS, "web", namespace="default", grace_seconds=0, uid=pod["metadata"]["uid"])
     await edge.until(lambda: not {"default/pod/web", "default/configmap/page"} & set(edge.stored))
     await become(lambda: not records())
+
+
+async def test_a_namespace_goes_with_its_pods_although_its_records_went_first(edge: ScriptedEdge, cloud: Cloud) -> None:
+    await cloud.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})
+    spec = {"nodeName": "edge-1", "automountServiceAccountToken": False, "containers": [{"name": "c", "image": "busybox"}]}
+    made: list[str] = []
+
+    async def make() -> bool:
+        with suppress(ApiError):  # its service account is not there at once
+            pod = await cloud.client.create(PODS, {"metadata": {"name": "web"}, "spec": spec}, namespace="team")
+            made.append(pod["metadata"]["uid"])
+        return bool(made)
+
+    with trio.fail_after(20):
+        while not await make():
+            await trio.sleep(0.2)
+    path = "team/pod/web"
+    await edge.until(lambda: path in edge.stored)
+    await cloud.client.delete(NAMESPACES, "team")
+    await edge.until(lambda: edge.stored[path]["metadata"].get("deletionTimestamp"), 20)
+    options = {"gracePeriodSeconds": 0, "preconditions": {"uid": made[0]}}
+    assert await done(edge, "delete", path, options) == "OK"
+    await edge.until(lambda: path not in edge.stored, 20)
+    with trio.fail_after(30):
+        while "team" in [one["metadata"]["name"] for one in (await cloud.client.list(NAMESPACES)).items]:
+            await trio.sleep(0.3)
+
+
+async def test_reports_on_pods_that_are_others_by_now(edge: ScriptedEdge, cloud: Cloud) -> None:
+    """The API answers 409 or 422 for a wrong uid; the edge is told that the pod of this uid is to go."""
+    await cloud.pod("web")
+    await edge.until(lambda: "default/pod/web" in edge.stored)
+    for uid, name in (("0c3c6c0e-1", "web"), ("0c3c6c0e-2", "nowhere")):
+        path = f"default/pod/{name}"
+        old = {"UID": uid, "Name": name, "Status": {"phase": "Failed"}}
+        assert await done(edge, "update", f"default/podstatus/{name}", old) == "OK"
+        await edge.until(lambda uid=uid, path=path: uid in told_to_go(edge, path))
+    assert (await cloud.client.get(PODS, "web", namespace="default"))["status"]["phase"] == "Pending"
+    assert "default/pod/web" in edge.stored
+
+
+def told_to_go(edge: ScriptedEdge, path: str) -> list[str]:
+    return [content(one)["metadata"]["uid"] for one in edge.received if (one.resource, one.operation) == (path, "delete")]

@@ -23,7 +23,7 @@ from cloudcore.edgecontroller import holders
 from cloudcore.edgecontroller.cluster import Cluster
 from cloudcore.edgecontroller.downstream import Downstream
 from cloudcore.edgecontroller.location import POD, pod_path
-from cloudcore.edgecontroller.records import FLUSH_EVERY
+from cloudcore.edgecontroller.records import FLUSH_EVERY, Records
 from kube import kubeconfig
 from kube.client import Client
 from kube.resources import CLUSTER_OBJECT_SYNCS, CONFIG_MAPS, LEASES, NODES, OBJECT_SYNCS, PODS, Resource
@@ -368,3 +368,23 @@ async def known(client: Client) -> set[str]:
     records = (await client.list(OBJECT_SYNCS)).items + (await client.list(CLUSTER_OBJECT_SYNCS)).items
     leases = (await client.list(LEASES, namespace="kubeedge")).items
     return {one["metadata"]["name"].rpartition(".")[0] for one in records} | {one["metadata"]["name"] for one in leases}
+
+
+async def test_the_late_write_of_one_that_lost_the_node_does_not_count(replicas: Replicas) -> None:
+    """It has not heard of it yet: it was suspended, or its watch is cut."""
+    path = parse(WEB)
+    pod = await Cloud(replicas.folder, Running(0, 0, None), replicas.client).pod("web")
+    uid = pod["metadata"]["uid"]
+    before, now = Records(replicas.client), Records(replicas.client)
+    for records in (before, now):
+        records.hold("edge-1")
+    await before.ensure("edge-1", path, uid)
+    before.acknowledged("edge-1", path, uid, "5")
+    await now.ensure("edge-1", path, uid)
+    now.distrust("edge-1")
+    await now.settle("edge-1")
+    await before.flush()
+    assert await replicas.records() == {WEB: "0"}
+    before.removed("edge-1", path, uid)
+    await before.flush()
+    assert await replicas.records() == {WEB: "0"}
