@@ -388,3 +388,17 @@ async def test_the_late_write_of_one_that_lost_the_node_does_not_count(replicas:
     before.removed("edge-1", path, uid)
     await before.flush()
     assert await replicas.records() == {WEB: "0"}
+
+
+async def test_where_no_record_can_be_made_objects_are_sent_without(replicas: Replicas) -> None:
+    """A namespace that goes takes the records first, and its pods must be told to end, or it stays for ever."""
+    path = parse("team/pod/web")
+    records = Records(replicas.client)
+    records.hold("edge-1")
+    assert not records.holds("edge-1", path, "u")
+    await records.ensure("edge-1", path, "u")
+    assert records.holds("edge-1", path, "u")
+    records.acknowledged("edge-1", path, "u", "5")
+    await records.settle("edge-1")
+    records.removed("edge-1", path, "u")
+    assert records.nodes() == set()
