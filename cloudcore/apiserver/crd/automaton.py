@@ -102,7 +102,10 @@ class Pattern:
             if isinstance(found, bool):
                 return found
             state = found
-        return 0 in self._closure(*state, _BORDER, work)
+        found = known.get((state, ""))
+        if found is None:
+            found = known[state, ""] = 0 in self._closure(*state, _BORDER, work)
+        return found is True
 
     def _step(self, state: _State, letter: str, work: list[int]) -> _State | bool:
         code, kind = ord(letter), _kind_of(letter)

@@ -15,7 +15,7 @@ from cloudcore.apiserver import schema
 from cloudcore.apiserver.crd import columns, embedded, list_types, pruning, scale_rules, validation
 from cloudcore.apiserver.crd.defaulting import fill
 from cloudcore.apiserver.crd.definition_kind import is_true
-from cloudcore.apiserver.crd.structural import MISSING, compile_schema
+from cloudcore.apiserver.crd.structural import MISSING, anywhere, compile_schema
 from cloudcore.apiserver.history import Entry
 from cloudcore.apiserver.kinds import Kind, Printer, ScalePaths
 from cloudcore.apiserver.registry import version_order
@@ -87,6 +87,14 @@ class CustomKind(Kind):
         self.warning = _warning(self.resource, version, spec["versions"])
         self._props: Object = version.get("schema", {}).get("openAPIV3Schema", {})
         self._schema = compile_schema(self._props)
+        self._rules = [
+            rule
+            for rule, concerned in (
+                (embedded.problems, lambda node: node.embedded),
+                (list_types.problems, lambda node: node.list_type != "atomic"),
+            )
+            if anywhere(self._schema, concerned)
+        ]
         self._stored = f"{spec['group']}/{next(one['name'] for one in spec['versions'] if one['storage'])}"
         self._printer = columns.printer(version.get("additionalPrinterColumns", []))
         self._terminating = is_deleting(definition) or is_true(definition, "Terminating")
@@ -180,7 +188,7 @@ class CustomKind(Kind):
 
     def _more(self, new: Object, old: Any) -> list[FieldError]:
         found: list[FieldError] = []
-        for rule in (embedded.problems, list_types.problems):
+        for rule in self._rules:
             faults = rule(new, self._schema)
             if faults and (old is MISSING or not rule(old, self._schema)):
                 found += faults

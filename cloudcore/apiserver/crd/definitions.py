@@ -37,6 +37,7 @@ class Definitions:
 
     async def load(self) -> None:
         """Installs the definitions that come with cloudcore, and serves every one that is stored."""
+        await self.reconcile()  # one of them may have been on its way out
         for definition in shipped():
             await self._install(definition)
         await self.reconcile()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,12 @@ class Schema:
         if self.int_or_string:
             return ("integer", "string")
         return (self.type,) if self.type else ()
+
+
+def anywhere(schema: Schema, holds: Callable[[Schema], bool]) -> bool:
+    """Whether something holds of any node that objects are walked by: rules that concern none need not be asked."""
+    below = [*schema.properties.values(), schema.items, schema.additional]
+    return holds(schema) or any(anywhere(inner, holds) for inner in below if isinstance(inner, Schema))
 
 
 def compile_schema(props: Object) -> Schema:

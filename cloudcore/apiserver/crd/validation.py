@@ -20,6 +20,8 @@ from cloudcore.apiserver.crd.structural import MISSING, Schema
 from kube import field_errors
 from kube.field_errors import FieldError
 
+_TYPES = {str: "string", bool: "boolean", int: "integer", list: "array", dict: "object"}
+"""What most values are at first sight."""
 FAULTS = 100
 """How many faults of one object are told; one list of many wrong items would fill a message otherwise."""
 
@@ -66,11 +68,14 @@ def _same(one: Any, other: Any) -> bool:
 def _check(value: Any, schema: Schema, path: str, found: _Found, old: Any = MISSING) -> None:
     if old is not MISSING and _same(value, old):
         return
-    _check_type(value, schema, path, found)
-    _check_enum(value, schema, path, found)
+    if schema.type == "" or _TYPES.get(type(value)) != schema.type:
+        _check_type(value, schema, path, found)
+    if schema.enum is not None:
+        _check_enum(value, schema, path, found)
     if value is None:
         return
-    _check_alternatives(value, schema, path, found)
+    if schema.any_of or schema.one_of or schema.all_of or schema.not_ is not None:
+        _check_alternatives(value, schema, path, found)
     match value:
         case bool():
             pass
