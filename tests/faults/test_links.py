@@ -48,7 +48,6 @@ def test_a_cut_link_comes_back_and_nothing_is_lost(world: World) -> None:
     assert "Traceback" not in edge.program.output() + cloud.program.output()
 
 
-@BOTH
 def test_a_flapping_link_converges(world: World, tmp_path: Path) -> None:
     cloud, _, network = world
     cloud.apply(config_map("settings", greeting="0"))
