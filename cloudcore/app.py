@@ -14,6 +14,7 @@ from typing import Final
 
 import trio
 
+from beehive.backoff import Backoff
 from beehive.supervise import Fatal, supervise
 from cloudcore import config as configuration
 from cloudcore import material, monitor
@@ -268,13 +269,24 @@ async def _identify(config: CloudCoreConfig, client: Client) -> Identity:
     files = identity.Files(*(Path(path) for path in paths))
     extra = ["127.0.0.1", "localhost", socket.gethostname()]
     reachable = identity.Reachable(_addresses(config), _names(config), extra)
-    try:
-        who = await identity.establish(client, files, reachable)
-        await identity.ensure_token(client, who.authority, hub.token_refresh_duration)
-    except (ApiError, trio.TooSlowError) as error:
-        why = error if str(error) else "too slow"
-        raise Fatal(f"CA and token could not be read from or written to namespace {identity.NAMESPACE}: {why}") from error
-    return who
+    delays, until = Backoff(first=0.5, limit=5.0), trio.current_time() + REACH
+    while True:
+        try:
+            who = await identity.establish(client, files, reachable)
+            await identity.ensure_token(client, who.authority, hub.token_refresh_duration)
+            return who
+        except (ApiError, trio.TooSlowError) as error:
+            why, delay = error if str(error) else "too slow", delays.next()
+            what = f"CA and token could not be read from or written to namespace {identity.NAMESPACE}: {why}"
+            if (isinstance(error, ApiError) and not _may_pass(error)) or trio.current_time() + delay > until:
+                raise Fatal(what) from error
+        log.warning("%s; next attempt in %.1f s", what, delay)
+        await trio.sleep(delay)
+
+
+def _may_pass(error: ApiError) -> bool:
+    """What an API server says that is overloaded or has just started; nothing that a person has to mend."""
+    return error.code == 429 or error.code >= 500
 
 
 def _addresses(config: CloudCoreConfig) -> list[str]:

@@ -37,6 +37,18 @@ async def cloud(api, tmp_path) -> AsyncIterator[Cloud]:
         yield cloud
 
 
+async def test_cloudcore_starts_although_the_first_answers_are_no_help(api, tmp_path) -> None:
+    codes = [500, 429]
+
+    async def overloaded(method: str, path: str) -> int:
+        return codes.pop() if codes and "/secrets" in path else 0
+
+    api.meddle = overloaded
+    async with running_cloud(weak_config(api, tmp_path), tmp_path) as cloud:
+        assert await cloud.token()
+    assert not codes
+
+
 async def test_a_call_that_hangs_holds_up_neither_its_own_node_nor_another(api, cloud) -> None:
     first, second = await cloud.joined("edge-1"), await cloud.joined("edge-2")
     async with first.connected(), second.connected():
