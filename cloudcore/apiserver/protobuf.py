@@ -41,12 +41,34 @@ LeaseSpec: 1 holderIdentity=s 2 leaseDurationSeconds=i 3 acquireTime=t 4 renewTi
 TokenRequest: 1 metadata=ObjectMeta 2 spec=TokenRequestSpec
 TokenRequestSpec: 1 audiences=[s] 3 boundObjectRef=BoundObjectReference 4 expirationSeconds=i
 BoundObjectReference: 1 kind=s 2 apiVersion=s 3 name=s 4 uid=s
+Deployment: 1 metadata=ObjectMeta 2 spec=DeploymentSpec 3 status=DeploymentStatus
+DeploymentSpec: 1 replicas=p 2 selector=LabelSelector 3 template=PodTemplateSpec 4 strategy=DeploymentStrategy 5 minReadySeconds=i
+DeploymentSpec: 6 revisionHistoryLimit=p 7 paused=b 9 progressDeadlineSeconds=p
+DeploymentStrategy: 1 type=s
+DeploymentStatus: 1 observedGeneration=i
+LabelSelector: 1 matchLabels=m 2 matchExpressions=[LabelSelectorRequirement]
+LabelSelectorRequirement: 1 key=s 2 operator=s 3 values=[s]
+PodTemplateSpec: 1 metadata=ObjectMeta 2 spec=PodSpec
+PodSpec: 2 containers=[Container] 3 restartPolicy=s 4 terminationGracePeriodSeconds=p 6 dnsPolicy=s 7 nodeSelector=m
+PodSpec: 8 serviceAccountName=s 9 serviceAccount=s 10 nodeName=s 11 hostNetwork=b 15 imagePullSecrets=[LocalObjectReference]
+Container: 1 name=s 2 image=s 3 command=[s] 4 args=[s] 5 workingDir=s 6 ports=[ContainerPort] 7 env=[EnvVar]
+Container: 8 resources=ResourceRequirements 14 imagePullPolicy=s
+ContainerPort: 1 name=s 2 hostPort=i 3 containerPort=i 4 protocol=s 5 hostIP=s
+EnvVar: 1 name=s 2 value=s
+ResourceRequirements: 99 none=s
 SelfSubjectReview: 1 metadata=ObjectMeta
 SelfSubjectAccessReview: 1 metadata=ObjectMeta 2 spec=SelfSubjectAccessReviewSpec
 SelfSubjectAccessReviewSpec: 1 resourceAttributes=ResourceAttributes 2 nonResourceAttributes=NonResourceAttributes
 ResourceAttributes: 1 namespace=s 2 verb=s 3 group=s 4 version=s 5 resource=s 6 subresource=s 7 name=s
 NonResourceAttributes: 1 path=s 2 verb=s
 """
+
+
+_WHOLE: Final = frozenset(
+    {"DeploymentSpec", "DeploymentStrategy", "PodTemplateSpec", "PodSpec", "Container", "ContainerPort", "EnvVar"}
+    | {"LabelSelector", "ResourceRequirements"}
+)
+"""Of these a field that is not known here is refused: a pod without its volumes is not the pod that was asked for."""
 
 
 class ProtobufError(ValueError):
@@ -119,6 +141,8 @@ def _message(name: str, data: bytes, depth: int) -> Object:
     found: Object = {}
     for number, value in _fields(data):
         if number not in known:
+            if name in _WHOLE and value:
+                raise ProtobufError(f"field {number} of a {name} is accepted as JSON only")
             continue
         key, kind = known[number]
         if kind in ("m", "mb"):

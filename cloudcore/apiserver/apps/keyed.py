@@ -37,8 +37,8 @@ def itself(change: Change) -> Iterable[Place]:
 
 AT_ONCE: Final = 8
 """Objects that are worked on at the same time; one object never twice at once."""
-GAP: Final = 0.02
-"""Seconds between two rounds at least: a burst of changes costs one look."""
+GAP: Final = 0.1
+"""Seconds between two rounds at least: a burst of changes costs one look, the first of them is looked at at once."""
 
 
 class Keyed(Generic[Address]):

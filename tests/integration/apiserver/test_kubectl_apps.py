@@ -154,3 +154,28 @@ async def test_drain_leaves_daemons_and_moves_the_rest(cluster: Server) -> None:
     nodes = await kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}")
     assert set(nodes.split()) == {"edge-2"}
     await kubectl("uncordon", "edge-1")
+
+
+async def test_pause_restart_explain_and_what_is_served(cluster: Server) -> None:
+    kubectl = cluster.kubectl
+    await kubectl("create", "deployment", "shop", "--image=nginx:1", "--replicas=2")
+    await kubectl("rollout", "status", "deploy/shop", "--timeout=20s")
+    await kubectl("rollout", "pause", "deploy/shop")
+    await kubectl("set", "image", "deploy/shop", "nginx=broken:2")
+    await kubectl("wait", "--for=jsonpath={.status.conditions[?(@.type=='Progressing')].reason}=DeploymentPaused", "deploy/shop")
+    assert "broken" not in await kubectl("get", "rs", "-o", "wide")
+    await kubectl("rollout", "resume", "deploy/shop")
+    assert "timed out" in await cluster.kubectl_fails("rollout", "status", "deploy/shop", "--timeout=1s")
+    assert "2/2" in await kubectl("get", "deploy", "shop")  # the old ones work until the new ones do
+    await kubectl("rollout", "undo", "deploy/shop")
+    await kubectl("rollout", "restart", "deploy/shop")
+    await kubectl("rollout", "status", "deploy/shop", "--timeout=20s")
+    assert "RollingUpdateStrategy:  25% max unavailable, 25% max surge" in await kubectl("describe", "deploy", "shop")
+    assert "maxSurge" in await kubectl("explain", "deployment.spec.strategy.rollingUpdate")
+    assert (await kubectl("api-resources", "--api-group=apps", "-o", "name")).split() == [
+        "controllerrevisions.apps",
+        "daemonsets.apps",
+        "deployments.apps",
+        "replicasets.apps",
+    ]
+    assert "ScalingReplicaSet" in await kubectl("get", "events")

@@ -85,3 +85,15 @@ def test_garbage_is_refused_or_read_but_never_crashes(body: bytes, kind: str) ->
         assert decode(envelope(kind, body))["kind"] == kind
     except ProtobufError:
         pass
+
+
+def test_a_deployment_is_understood_as_a_whole_or_refused() -> None:
+    container = field(1, "c") + field(2, "x:1") + field(8, b"") + number(16, 0)
+    pod = field(2, container) + number(12, 0)
+    spec = number(1, 2) + field(2, field(1, field(1, "a") + field(2, "b"))) + field(3, field(2, pod)) + field(4, field(1, ""))
+    found = decode(envelope("Deployment", field(2, spec) + field(3, number(1, 0))))
+    assert found["spec"]["replicas"] == 2
+    assert found["spec"]["template"]["spec"]["containers"] == [{"name": "c", "image": "x:1"}]
+    with_volumes = field(2, field(3, field(2, pod + field(1, field(1, "v")))))
+    with pytest.raises(ProtobufError, match="field 1 of a PodSpec is accepted as JSON only"):
+        decode(envelope("Deployment", with_volumes))
