@@ -5,6 +5,7 @@ from __future__ import annotations
 from cloudcore.apiserver import controller, subresources
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.events import Recorder
+from cloudcore.apiserver.history import Expired
 from kube import scheduling
 from kube.objects import Object, is_deleting, name, namespace, spec, status, timestamp, uid
 from kube.resources import NODES, PODS
@@ -19,14 +20,19 @@ class Binder:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._recorder = Recorder(api, "default-scheduler")
+        self._seen = -1
+        self._idle = False
 
     async def run(self) -> None:
         await controller.run(self._api.store, (PODS.qualified, NODES.qualified), self.reconcile, every=_EVERY)
 
     async def reconcile(self) -> None:
         """One look at every pod that waits."""
+        if self._nobody_waits():
+            return
         pods = [entry.obj for entry in self._api.store.entries(PODS.qualified)]
         waiting = [pod for pod in pods if _waits(pod)]
+        self._idle = not waiting
         if not waiting:
             return
         nodes = [entry.obj for entry in self._api.store.entries(NODES.qualified)]
@@ -36,6 +42,19 @@ class Binder:
                 placed[node_name].append(pod)
         for pod in sorted(waiting, key=lambda pod: pod["metadata"].get("creationTimestamp", "")):
             await self._place(pod, nodes, placed)
+
+    def _nobody_waits(self) -> bool:
+        """Told by what has changed since the last look: with thousands of pods a look at all after every change is dear."""
+        history = self._api.store.history(PODS.qualified)
+        place, self._seen = self._seen, history.end
+        try:
+            while changes := history.read(place):
+                place += len(changes)
+                if any(change.type != "DELETED" and _waits(change.entry.obj) for change in changes):
+                    self._idle = False
+        except Expired:
+            self._idle = False
+        return self._idle
 
     async def _place(self, pod: Object, nodes: list[Object], placed: dict[str, list[Object]]) -> None:
         reasons, fitting = [], []
