@@ -110,7 +110,7 @@ class Records:
         self._nodes: dict[str, dict[Path, dict[str, _Entry]]] = defaultdict(dict)
         self._dirty: dict[_Key, None] = {}
         self._held: set[str] = set()
-        self._flushing = trio.Lock()
+        self._writing: dict[_Key, trio.Event] = {}
         self._on_foreign_change = on_foreign_change
         self._durable = True
         self._failed = False
@@ -340,23 +340,21 @@ class Records:
 
         Raises ApiError, trio.TooSlowError: some of it is not, and will be tried again.
         """
-        async with self._flushing:
-            for key in [key for key in self._dirty if key[0] == node and path in (None, key[1])]:
-                with trio.fail_after(DEADLINE):
-                    await self._write_one(*key)
+        for key in [key for key in self._dirty if key[0] == node and path in (None, key[1])]:
+            with trio.fail_after(DEADLINE):
+                await self._write_one(*key)
 
     async def flush(self) -> None:
         """Writes what has changed since the last time. A call that fails is repeated with the next batch."""
         if not self._durable:
             return
-        async with self._flushing:
-            work = list(self._dirty)
-            self._failed = False
-            limit = trio.CapacityLimiter(WRITERS)
-            async with trio.open_nursery() as nursery:
-                for key in work:
-                    nursery.start_soon(self._write, limit, *key)
-            self._in_trouble = self._failed or (self._in_trouble and not work)
+        work = list(self._dirty)
+        self._failed = False
+        limit = trio.CapacityLimiter(WRITERS)
+        async with trio.open_nursery() as nursery:
+            for key in work:
+                nursery.start_soon(self._write, limit, *key)
+        self._in_trouble = self._failed or (self._in_trouble and not work)
 
     async def _write(self, limit: trio.CapacityLimiter, node: str, path: Path, uid: str) -> None:
         async with limit:
@@ -374,6 +372,18 @@ class Records:
                 self._failed = True
 
     async def _write_one(self, node: str, path: Path, uid: str) -> None:
+        """One writer of one record at a time: two would be in each other's way."""
+        key = node, path, uid
+        while (busy := self._writing.get(key)) is not None:
+            await busy.wait()
+        done = self._writing[key] = trio.Event()
+        try:
+            await self._bring(node, path, uid)
+        finally:
+            del self._writing[key]
+            done.set()
+
+    async def _bring(self, node: str, path: Path, uid: str) -> None:
         """Brings one record into the state that it should have. It counts as dirty until that is done."""
         key = node, path, uid
         entry = self._entry(*key)
