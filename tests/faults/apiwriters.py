@@ -165,7 +165,7 @@ class Writer:
         """What is there after the restart: as acknowledged, or, in doubt, as it would be afterwards; then that is the truth."""
         for name, slot in self._slots.items():
             there = found.get(name)
-            if there != slot.state and not (slot.doubtful and self._explains(slot, there)):
+            if _bare(there) != _bare(slot.state) and not (slot.doubtful and self._explains(slot, there)):
                 self._ledger.problems.append(f"{self.plural}/{name}: acknowledged {_short(slot.state)}, found {_short(there)}")
             with self._ledger.lock:
                 self._ledger.in_doubt += slot.doubtful
@@ -189,6 +189,11 @@ def plain(plural: str, obj: dict[str, Any]) -> dict[str, str]:
 
     data: dict[str, str] = obj.get("data", {})
     return data if plural == "configmaps" else {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
+def _bare(obj: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The objects in a list do not say of which kind they are."""
+    return None if obj is None else {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
 
 
 def _short(obj: dict[str, Any] | None) -> str:
