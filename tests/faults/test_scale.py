@@ -54,7 +54,8 @@ async def test_all_sides_agree_whatever_breaks(tmp_path: Path, cluster: Cluster)
 
 
 async def outage(many: Crowd, network: ApiProxy, clouds: list[KubernetesCloud]) -> None:
-    """The API server is away for a while in which nothing changes: nothing is sent to an edge, nobody loses a link."""
+    """The API server is away for a while in which nothing changes: nothing is sent to an edge, nobody loses a link. After more
+    than a minute Kubernetes doubts the nodes and their pods, which they are told, and take back."""
     before, memory, asked = await many.state(), [round(pss(cloud.program)) for cloud in clouds], network.requests.total()
     clouds[0].api_restarted = clouds[1].api_restarted = True
     cluster = clouds[0].cluster
@@ -71,9 +72,10 @@ async def outage(many: Crowd, network: ApiProxy, clouds: list[KubernetesCloud]) 
         f"API server away for {OUTAGE:.0f} s: {during} requests meanwhile, PSS of the cloudcores {memory} MiB before and {most} "
         f"then; agreed {took:.1f} s after it was back, at most {max(rates)} requests a second, {sum(rates)} in {len(rates)} s"
     )
-    print(f"to the edges meanwhile: {dict(after.counts - before.counts)}")
+    changes = after.counts - before.counts
+    print(f"to the edges meanwhile: {dict(changes)}")
     assert after.counts["sessions"] == before.counts["sessions"], "every edge has kept its link"
-    assert after.counts["repeated"] == before.counts["repeated"], "nothing is sent twice"
+    assert changes["repeated"] <= changes["pods doubted"], "nothing is sent twice, but for the echo of a pod that is affirmed"
 
 
 async def storm(many: Crowd, network: ApiProxy, clouds: list[KubernetesCloud]) -> None:
