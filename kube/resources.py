@@ -124,6 +124,7 @@ CUSTOM_RESOURCE_DEFINITIONS: Final = Resource(
 )
 
 DELETE_OPTIONS: Final = Resource("meta.k8s.io", "v1", "DeleteOptions", "deleteoptions", "deleteoptions", False, verbs=())
+TOKEN_REQUESTS: Final = Resource("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", "tokenrequest", True, verbs=())
 SCALES: Final = Resource("autoscaling", "v1", "Scale", "scales", "scale", True, verbs=())
 """Not served by themselves: their names stand in messages."""
 

@@ -229,6 +229,18 @@ def forbidden(resource: Resource, name: str, why: str) -> ApiError:
     return make(403, "Forbidden", f"{what} is forbidden: {why}", _details(resource, name))
 
 
+def in_terminating_namespace(resource: Resource, name: str, namespace: str) -> ApiError:
+    """Nothing new is made in a namespace that goes away."""
+    error = forbidden(resource, name, f"unable to create new content in namespace {namespace} because it is being terminated")
+    cause = {
+        "reason": "NamespaceTerminating",
+        "message": f"namespace {namespace} is being terminated",
+        "field": "metadata.namespace",
+    }
+    error.details["causes"] = [cause]
+    return error
+
+
 def method_not_supported(resource: Resource, action: str) -> ApiError:
     message = f'{action} is not supported on resources of kind "{resource.qualified}"'
     return make(405, "MethodNotAllowed", message, _details(resource, ""))

@@ -8,12 +8,13 @@ from cloudcore.apiserver import body
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.request import Target
 from cloudcore.apiserver.tokens import Account, InvalidToken, Tokens
-from kube import status
+from kube import field_errors, status
 from kube.objects import Object, timestamp, uid
 from kube.objects import spec as spec_of
-from kube.resources import PODS, SERVICE_ACCOUNTS
+from kube.resources import PODS, SERVICE_ACCOUNTS, TOKEN_REQUESTS
 
 _DEFAULT_SECONDS = 3600
+_LEAST_SECONDS = 600
 
 
 class Accounts:
@@ -43,6 +44,10 @@ class Accounts:
         request, _ = body.shaped("TokenRequest", asked)
         entry = self._api.get(self._api.registry.of(SERVICE_ACCOUNTS), target.namespace, target.name)
         spec = request.get("spec", {})
+        if spec.get("expirationSeconds", _DEFAULT_SECONDS) < _LEAST_SECONDS:
+            why = "may not specify a duration less than 10 minutes"
+            fault = field_errors.invalid("spec.expirationSeconds", spec["expirationSeconds"], why)
+            raise status.invalid(TOKEN_REQUESTS, "", [fault])
         account = Account(target.namespace, target.name, uid(entry.obj), *self._bound(target, spec.get("boundObjectRef", {})))
         token, end = self._tokens.mint(
             account, seconds=spec.get("expirationSeconds", _DEFAULT_SECONDS), audiences=spec.get("audiences", [])
@@ -50,8 +55,13 @@ class Accounts:
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {"name": target.name, "namespace": target.namespace},
-            "spec": {"expirationSeconds": _DEFAULT_SECONDS, **spec},
+            "metadata": {
+                "name": target.name,
+                "namespace": target.namespace,
+                "uid": uid(entry.obj),
+                "creationTimestamp": timestamp(),
+            },
+            "spec": {"expirationSeconds": _DEFAULT_SECONDS, "boundObjectRef": None, **spec},
             "status": {"token": token, "expirationTimestamp": timestamp(end)},
         }
 

@@ -70,8 +70,7 @@ class Api:
         if found is None:
             raise status.not_found(NAMESPACES, namespace)
         if found.obj["metadata"].get("deletionTimestamp"):
-            why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            raise status.forbidden(kind.resource, name, why)
+            raise status.in_terminating_namespace(kind.resource, name, namespace)
 
     async def update(
         self,
@@ -220,6 +219,7 @@ def _begin_deletion(kind: Kind, obj: Object, grace: int) -> Object | None:
     if grace == 0 and not _holders(obj):
         return None
     found["deletionTimestamp"] = timestamp(time.time() + grace)
-    found["deletionGracePeriodSeconds"] = grace
+    if kind.resource != NAMESPACES:
+        found["deletionGracePeriodSeconds"] = grace
     kind.begin_deletion(obj)
     return obj

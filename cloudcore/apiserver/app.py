@@ -116,7 +116,7 @@ def _groups(api: Api, request: Request, path: str) -> Response:
         found = discovery.aggregated(api.registry, core=path == "/api")
         answer = json_response(200, found)
         media = f"{JSON};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-        return Response(200, answer.body, media, headers={"Vary": "Accept"})
+        return Response(200, answer.body, media, headers={"Vary": "Accept", "Cache-Control": "public"})
     found = discovery.core_versions() if path == "/api" else discovery.groups(api.registry)
     return json_response(200, found)
 

@@ -13,6 +13,7 @@ from cloudcore.apiserver.credentials import ADMINISTRATORS
 from cloudcore.apiserver.request import Request, Target
 from cloudcore.apiserver.tokens import InvalidToken
 from kube import status
+from kube.resources import Resource
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,17 @@ def authorize(user: User, request: Request, target: Target) -> None:
     """
     if ADMINISTRATORS in user.groups:
         return
-    what = f"{target.plural}.{target.group}" if target.group else target.plural
-    text = f'{what} is forbidden: User "{user.name}" cannot {request.method.lower()} resource "{target.plural}"'
-    raise status.make(403, "Forbidden", f'{text} in API group "{target.group}"', {"kind": target.plural})
+    resource = Resource(target.group, target.version, "", target.plural, "", bool(target.namespace))
+    what = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
+    where = f'in the namespace "{target.namespace}"' if target.namespace else "at the cluster scope"
+    why = f'User "{user.name}" cannot {_verb(request, target)} resource "{what}" in API group "{target.group}" {where}'
+    raise status.forbidden(resource, target.name, why)
+
+
+def _verb(request: Request, target: Target) -> str:
+    """What the request does, in the words of RBAC."""
+    if request.method in ("GET", "HEAD"):
+        return "get" if target.name else "watch" if request.flag("watch") else "list"
+    if request.method == "DELETE" and not target.name:
+        return "deletecollection"
+    return {"POST": "create", "PUT": "update"}.get(request.method, request.method.lower())

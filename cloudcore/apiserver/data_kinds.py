@@ -40,7 +40,7 @@ class ConfigMapKind(Kind):
         for key in sorted(set(data) & set(binary)):
             found.append(field_errors.invalid(f"data[{key}]", key, "duplicate of key present in binaryData"))
         if _size(data, binary) > _LIMIT:
-            found.append(field_errors.too_long("", _LIMIT))
+            found.append(field_errors.too_long("[]", _LIMIT))
         return found
 
     def update_problems(self, new: Object, old: Object) -> list[FieldError]:

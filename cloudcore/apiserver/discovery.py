@@ -68,7 +68,8 @@ def resource_list(registry: Registry, group_name: str, version_name: str) -> Obj
         return None
     group_version = f"{group_name}/{version_name}" if group_name else version_name
     entries = [entry for kind in kinds for entry in _legacy(kind)]
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": entries}
+    head = {"kind": "APIResourceList"} | ({"apiVersion": "v1"} if group_name else {})
+    return {**head, "groupVersion": group_version, "resources": entries}
 
 
 def _served(kind: Kind) -> list[tuple[str, Object]]:
@@ -136,9 +137,11 @@ def _served_in(registry: Registry, group_name: str, version_name: str) -> list[O
 def _modern(kind: Kind) -> Object:
     resource = kind.resource
     scope = "Namespaced" if resource.namespaced else "Cluster"
+    # Kubernetes leaves these empty where they are those of the list; clients take them from there.
+    group, version = (resource.group, resource.version) if kind.unstructured else ("", "")
     entry: dict[str, Any] = {
         "resource": resource.plural,
-        "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+        "responseKind": {"group": group, "version": version, "kind": resource.kind},
         "scope": scope,
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
@@ -151,8 +154,8 @@ def _modern(kind: Kind) -> Object:
         {
             "subresource": name,
             "responseKind": {
-                "group": special.get("group", resource.group),
-                "version": special.get("version", resource.version),
+                "group": special.get("group", group),
+                "version": special.get("version", version),
                 "kind": special["kind"],
             },
             "verbs": special["verbs"],

@@ -98,7 +98,7 @@ class Request:
         accept = self.headers.get("accept", "") or "*/*"
         for choice in accept.split(","):
             media, *parameters = (part.strip() for part in choice.split(";"))
-            if media not in ("application/json", "*/*", "application/*"):
+            if media not in ("application/json", "*/*"):
                 continue
             wanted = dict(part.partition("=")[::2] for part in parameters)
             kind = wanted.get("as", "")

@@ -29,7 +29,8 @@ class Response:
 
     async def send(self, send: Send, *, head: bool = False) -> None:
         headers = [(b"content-type", self.media_type.encode()), (b"content-length", str(len(self.body)).encode())]
-        headers += [(b"cache-control", b"no-cache, private")]
+        if "Cache-Control" not in self.headers:
+            headers.append((b"cache-control", b"no-cache, private"))
         headers += [(key.lower().encode(), value.encode("latin-1", "replace")) for key, value in self.headers.items()]
         for warning in self.warnings:
             text = "".join(letter if letter.isprintable() and letter.isascii() else "?" for letter in warning)
@@ -45,8 +46,6 @@ def json_response(code: int, value: Object | msgspec.Raw, *, warnings: tuple[str
 
 def error_response(error: ApiError) -> Response:
     headers = {}
-    if error.code == 401:
-        headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         headers["Retry-After"] = str(int(error.retry_after))
     return Response(error.code, msgspec.json.encode(error.to_status()), warnings=error.warnings, headers=headers)

@@ -129,7 +129,7 @@ _PRINTERS: Final[dict[str, Printer]] = {
     "namespaces": ((_NAME, column("Status", "The phase of the namespace"), _AGE), _namespace),
     "configmaps": ((_NAME, _DATA, _AGE), _config_map),
     "secrets": ((_NAME, column("Type", "Type of the secret"), _DATA, _AGE), _secret),
-    "serviceaccounts": ((_NAME, column("Secrets", "Number of secrets", type="integer"), _AGE), _service_account),
+    "serviceaccounts": ((_NAME, column("Secrets", "Number of secrets"), _AGE), _service_account),
     "leases.coordination.k8s.io": ((_NAME, column("Holder", "Who holds the lease"), _AGE), _lease),
     "customresourcedefinitions.apiextensions.k8s.io": ((_NAME, _CREATED), _definition),
     "events": (_EVENT_COLUMNS, _event),
@@ -147,8 +147,8 @@ def table(
         row: dict[str, Any] = {"cells": cells(obj, now)}
         if include == "Object":
             row["object"] = obj
-        elif include != "None":
-            row["object"] = partial(obj)
+        else:
+            row["object"] = None if include == "None" else partial(obj)
         rows.append(row)
     return {
         "kind": "Table",

@@ -83,7 +83,11 @@ class Server:
     ) -> tuple[http.client.HTTPResponse, bytes]:
         """One request over the kept connection; once more over a fresh one when the server has closed that."""
         if anonymous:
-            return _send(self.connect(anonymous=True), method, path, data, headers)
+            connection = self.connect(anonymous=True)
+            try:
+                return _send(connection, method, path, data, headers)
+            finally:
+                connection.close()
         if self._kept is not None:
             try:
                 return _send(self._kept, method, path, data, headers)
