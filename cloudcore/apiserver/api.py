@@ -128,7 +128,7 @@ class Api:
             faults += [*metadata.problems(new, _any_name), *kind.changed_problems(new, old)]
         if faults:
             raise status.invalid(resource, name, faults)
-        if kind.counts_generations and subresource != "status" and kind.next_generation(new, old):
+        if kind.counts_generations and not subresource and kind.next_generation(new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         return new

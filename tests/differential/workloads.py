@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
-from differential.conversation import Api
+from differential.conversation import Answer, Api
 
 from kube.objects import timestamp
 
@@ -59,4 +60,12 @@ def ready(api: Api, number: int, image: str = "") -> None:
                 done.append(pod)
                 if len(done) >= number:
                     return
+        time.sleep(0.05)
+
+
+def run_until(api: Api, place: str, condition: Callable[[Answer], bool]) -> None:
+    """Lets every pod become ready until the object at ``place`` is as wanted; that is no step."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and not condition(api.get(place, keep=False)):
+        ready(api, len(names_of(api, "pods")))
         time.sleep(0.05)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from differential.conversation import Answer, Api
 from differential.scenario import scenario
-from differential.workloads import listed, names_of, ready, workload
+from differential.workloads import listed, names_of, ready, run_until, workload
 
 DEPLOYMENTS, SETS, DAEMONS = "apps/v1/deployments", "apps/v1/replicasets", "apps/v1/daemonsets"
 
@@ -66,21 +66,13 @@ def test_a_rollout_and_back(api: Api) -> None:
     api.until(f"{DEPLOYMENTS}/web", settled)
     image = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "nginx:2"}]}}}}
     api.patch(f"{DEPLOYMENTS}/web", image, "strategic", keep=False)
-    for number in range(1, 4):
-        api.until(f"{DEPLOYMENTS}/web", lambda found, n=number: found["status"]["updatedReplicas"] == n, keep=False)
-        sizes = {
-            one["spec"]["template"]["spec"]["containers"][0]["image"]: one["spec"]["replicas"]
-            for one in listed(api, SETS, keep=False)
-        }
-        api.note("sizes", sizes)
-        ready(api, 3 + number, image="nginx:2" if number < 3 else "")
+    run_until(api, f"{DEPLOYMENTS}/web", settled)
     api.until(f"{DEPLOYMENTS}/web", settled)
     listed(api, SETS)
     back = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}}}
     api.patch(f"{DEPLOYMENTS}/web", back, "strategic", keep=False)
     api.until(f"{DEPLOYMENTS}/web", lambda found: revision(found) == "3", keep=False)
-    for _ in range(4):
-        ready(api, 3)
+    run_until(api, f"{DEPLOYMENTS}/web", settled)
     api.until(f"{DEPLOYMENTS}/web", settled)
     listed(api, SETS)
 
@@ -121,8 +113,7 @@ def test_pause_scale_and_resume(api: Api) -> None:
         lambda found: found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2",
         keep=False,
     )
-    for _ in range(5):
-        ready(api, 3)
+    run_until(api, f"{DEPLOYMENTS}/web", settled)
     api.until(f"{DEPLOYMENTS}/web", settled)
 
 
