@@ -79,6 +79,11 @@ class Property:
     many: bool = False
     positive: bool = False
 
+    @property
+    def label(self) -> str:
+        """For a person: ``topic alias``."""
+        return self.name.replace("_", " ")
+
 
 TABLE: Final = (
     Property(0x01, "payload_format", Kind.BIT, _MESSAGE),
