@@ -52,7 +52,8 @@ class Http1:
             nursery.cancel_scope.cancel()
 
     async def _listen(self) -> None:
-        """At most one piece is read ahead of who takes it."""
+        """At most one piece is read ahead of who takes it. A client that closes only its own direction counts as gone, too:
+        nothing else would tell that nobody waits for a quiet watch any more."""
         async with self._inlet:
             while True:
                 try:
@@ -73,9 +74,7 @@ class Http1:
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def _talk(self) -> None:
-        while (request := await self._request()) is not None:
-            if not request.http_version.startswith(b"1.") or _asks_for_http2(request):
-                return
+        while not self.gone and (request := await self._request()) is not None:
             self._exchange = exchange = _Exchange(self, request)
             await exchange.run(self._app, self._scope(request))
             self._exchange = None
@@ -88,7 +87,10 @@ class Http1:
         try:
             with trio.move_on_after(self._patience):
                 event = await self.next_event()
-                return event if isinstance(event, h11.Request) else None
+                if not isinstance(event, h11.Request):
+                    return None
+                _check(event)
+                return event
         except h11.RemoteProtocolError as error:
             await self.refuse(error)
         return None
@@ -241,8 +243,14 @@ def _as_asgi(event: h11.Event) -> _Event:
     return {"type": "http.disconnect"}
 
 
-def _asks_for_http2(request: h11.Request) -> bool:
-    return any(name == b"upgrade" and value.lower() == b"h2c" for name, value in request.headers)
+def _check(request: h11.Request) -> None:
+    """What h11 lets pass. Where a body ends must not be a matter of opinion: a proxy before us may have another one (RFC 9112,
+    6.1). Raises h11.RemoteProtocolError."""
+    if not request.http_version.startswith(b"1."):
+        raise h11.RemoteProtocolError("not HTTP/1", error_status_hint=505)
+    names = {name for name, _ in request.headers}
+    if b"transfer-encoding" in names and (b"content-length" in names or request.http_version == b"1.0"):
+        raise h11.RemoteProtocolError("the length of the body is ambiguous")
 
 
 _dates: dict[int, bytes] = {}

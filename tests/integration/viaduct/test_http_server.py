@@ -207,7 +207,6 @@ async def test_headers_that_are_too_large_are_refused(web: Any) -> None:
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
     ],
 )
 async def test_what_is_not_a_request_of_ours_costs_one_connection(web: Any, data: bytes) -> None:
@@ -379,3 +378,58 @@ async def test_a_body_in_pieces_that_breaks_is_refused(web: Any) -> None:
         with trio.fail_after(10):
             while await raw.receive_some():
                 pass
+
+
+async def test_a_wish_for_http2_is_passed_over(web: Any) -> None:
+    """Java's own client has it with every first request on plain HTTP."""
+    wish = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    async with web(mirror, tls=False) as port, await trio.open_tcp_stream("127.0.0.1", port) as raw:
+        for body in (b"one", b"two"):
+            await raw.send_all(b"POST / HTTP/1.1\r\n" + wish + b"Content-Length: 3\r\n\r\n" + body)
+            data = b""
+            with trio.fail_after(10):
+                while body not in data:
+                    data += await raw.receive_some()
+            assert data.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"400"),
+        (b"POST / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n", b"501"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n", b"400"),
+        (b"POST / HTTP/2.0\r\nHost: x\r\nContent-Length: 5\r\n", b"505"),
+    ],
+)
+async def test_no_request_hides_in_another(web: Any, head: bytes, status: bytes) -> None:
+    """Whatever follows such a head is answered by the end of the connection."""
+    async with web(mirror, tls=False) as port, await trio.open_tcp_stream("127.0.0.1", port) as raw:
+        await raw.send_all(head + b"\r\n0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: x\r\n\r\n")
+        data = b""
+        with trio.fail_after(10):
+            while part := await raw.receive_some():
+                data += part
+    assert data.startswith(b"HTTP/1.1 " + status)
+    assert data.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_request_whose_client_has_gone_while_the_one_before_was_answered_is_not_begun(web: Any) -> None:
+    begun: list[str] = []
+
+    async def wait(scope: Any, receive: Any, send: Any) -> None:
+        begun.append(scope["path"])
+        with trio.CancelScope(shield=True):  # it is done with its answer just when the client goes
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            await answer(send, 200, b"")
+
+    async with web(wait, tls=False) as port:
+        async with await trio.open_tcp_stream("127.0.0.1", port) as raw:
+            await raw.send_all(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n")
+            await raw.send_eof()
+            with trio.fail_after(10):
+                while await raw.receive_some():
+                    pass
+    assert begun == ["/1"]
