@@ -35,7 +35,7 @@ async def answer(api: Api, kind: Kind, request: Request, target: Target, read: C
 
             entry = await api.update(kind, *where, change, dry_run=request.dry_run)
             return json_response(200, of(kind.shown(entry).obj, paths))
-    raise status.method_not_supported(kind.resource, request.method)
+    raise status.no_such_method()
 
 
 def of(obj: Object, paths: ScalePaths) -> Object:
