@@ -113,8 +113,10 @@ class Recipient(Generic[C]):
         self.no_local = any(each.no_local for each in subscriptions)
         self.identifiers = tuple(each.identifier for each in subscriptions if each.identifier is not None)
 
-    def from_itself(self) -> Recipient[C] | None:
-        """What remains for a message that the client published itself: the subscriptions without "no local"."""
+    def of(self, sender: object) -> Recipient[C] | None:
+        """What applies to messages of *sender*: without the subscriptions with "no local" when that is the client itself."""
+        if self.client is not sender:
+            return self
         kept = [each for each in self.subscriptions if not each.no_local]
         return Recipient(kept) if kept else None
 
@@ -163,7 +165,8 @@ class Trie(Generic[C]):
 
     def __init__(self, cached_topics: int = CACHED_TOPICS) -> None:
         self._root: _Node[C] = _Node()
-        self._cache: dict[str, Match[C]] = {}
+        self.cache: dict[str, Match[C]] = {}
+        """To be read by who cannot afford a call; it forgets what changes."""
         self._cached_topics = cached_topics
 
     def subscribe(self, subscription: Subscription[C]) -> bool:
@@ -212,18 +215,18 @@ class Trie(Generic[C]):
     def _forget(self, name: str) -> None:
         # A filter without wildcards changes what one topic means; that keeps the cache warm while clients come and go.
         if "+" in name or "#" in name:
-            self._cache.clear()
+            self.cache.clear()
         else:
-            self._cache.pop(name, None)
+            self.cache.pop(name, None)
 
     def match(self, topic: str) -> Match[C]:
         """Who gets a message of *topic*; the answer is valid until the next change of subscriptions."""
-        found = self._cache.get(topic)
+        found = self.cache.get(topic)
         if found is None:
             found = self._search(topic)
-            if len(self._cache) >= self._cached_topics:
-                self._cache.clear()
-            self._cache[topic] = found
+            if len(self.cache) >= self._cached_topics:
+                self.cache.clear()
+            self.cache[topic] = found
         return found
 
     def _search(self, topic: str) -> Match[C]:

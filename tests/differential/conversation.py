@@ -176,18 +176,14 @@ class Api:
         return self.request("DELETE", path, body, **options)
 
     def until(self, path: str, condition: Callable[[Answer], Any], *, keep: bool = True, **options: Any) -> Answer:
-        """Asks until ``condition`` holds of the answer; only this answer is a step. For what controllers do in their time."""
+        """Asks until ``condition`` holds of the answer; only the last answer is a step. For what controllers do in their time."""
         deadline = time.monotonic() + PATIENCE
-        place = len(self.steps)
-        while not _holds(condition, found := self.get(path, **options)):
-            del self.steps[place:]
+        while not _holds(condition, self.get(path, keep=False, **options)):
             if time.monotonic() > deadline:
                 self.note(f"waiting for {path}", "what was waited for has not come")
-                return found
+                break
             time.sleep(0.03)
-        if not keep:
-            del self.steps[place:]
-        return found
+        return self.get(path, keep=keep, **options)
 
     def note(self, asked: str, found: Any, differs: str | Mapping[str, str] = "") -> None:
         """A step that is no request: something that the scenario has found out."""

@@ -79,7 +79,8 @@ def test_overlapping_subscriptions_are_one_copy_with_the_highest_qos_and_all_ide
     trie.subscribe(Subscription("c", "a/b", qos=1, identifier=9))
     [recipient] = trie.match("a/b").recipients
     assert (recipient.qos, sorted(recipient.identifiers)) == (2, [7, 9])
-    own = recipient.from_itself()
+    assert recipient.of("d") is recipient
+    own = recipient.of(recipient.client)
     assert own is not None
     assert (own.qos, own.identifiers) == (1, (9,))
 
@@ -115,7 +116,7 @@ def test_the_cache_is_bounded() -> None:
     trie.subscribe(Subscription("c", "#"))
     for number in range(100):
         assert trie.match(f"t/{number}").recipients
-    assert len(trie._cache) <= 10
+    assert len(trie.cache) <= 10
 
 
 class Subscriptions(RuleBasedStateMachine):

@@ -1,0 +1,81 @@
+"""Who may connect, publish and subscribe: what the broker asks, and the answer "everybody everything" for tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mqtt.packets import Connect
+from mqtt.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a connection comes from.
+
+    address: ``127.0.0.1:4711``, or the path of a unix socket. local: from this machine (loopback or unix socket).
+    certificate_name: the common name of a client certificate that was verified, if any. listener: its name in the configuration.
+    """
+
+    address: str
+    local: bool = False
+    certificate_name: str | None = None
+    listener: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A client that was let in."""
+
+    client_id: str
+    username: str | None = None
+
+
+class Authenticator(Protocol):
+    """Lets a client in or refuses it."""
+
+    async def authenticate(self, connect: Connect, peer: Peer) -> Identity | Reason:
+        """The identity, or the reason for the refusal. Whatever takes long (hashing) happens off the event loop.
+
+        ``connect.client_id`` is never empty here. No session has been touched yet.
+        """
+        ...
+
+
+class Authorizer(Protocol):
+    """Says what a client may do. Called for every message, so it must be quick; it must not block."""
+
+    @property
+    def reads_are_free(self) -> bool:
+        """Whether ``may_receive`` is always true, so that nobody needs to ask."""
+        ...
+
+    def may_publish(self, identity: Identity, topic: str) -> bool: ...
+
+    def may_subscribe(self, identity: Identity, topic_filter: str) -> bool:
+        """topic_filter: without the ``$share/group/`` of a shared subscription."""
+        ...
+
+    def may_receive(self, identity: Identity, topic: str) -> bool: ...
+
+
+class Anybody:
+    """Lets everybody in, under the names that they give."""
+
+    async def authenticate(self, connect: Connect, peer: Peer) -> Identity | Reason:
+        return Identity(connect.client_id, connect.username)
+
+
+class Anything:
+    """Everybody may do everything."""
+
+    reads_are_free = True
+
+    def may_publish(self, identity: Identity, topic: str) -> bool:
+        return True
+
+    def may_subscribe(self, identity: Identity, topic_filter: str) -> bool:
+        return True
+
+    def may_receive(self, identity: Identity, topic: str) -> bool:
+        return True

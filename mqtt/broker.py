@@ -1,0 +1,330 @@
+"""The broker on trio.
+
+All sockets stand in one epoll of its own, whose descriptor is the only thing that trio waits for; a round serves all that are
+ready: one read each, one write for each connection that has something to say. A task per connection, as is usual on trio, costs
+about twice the CPU when messages come one at a time, and more memory per connection than everything else here together.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Final
+
+import trio
+
+from mqtt.access import Anybody, Anything, Authenticator, Authorizer
+from mqtt.core import Core
+from mqtt.journal import Journal, Memory
+from mqtt.limits import Limits
+from mqtt.link import Link
+from mqtt.listeners import OUT_OF_DESCRIPTORS, Door, Listener, open_doors
+from mqtt.reasons import Reason
+from mqtt.router import CLOSED
+from mqtt.sockets import Gone, Socket
+
+log = logging.getLogger(__name__)
+
+_READ: Final = 64 * 1024
+_ROUND: Final = 256
+_TURN: Final = 0.005
+"""Seconds after which other tasks of the program have their turn, however many sockets are ready."""
+_LAST_WORDS: Final = 5.0
+"""Seconds in which a client must take what is still to be sent when its connection ends."""
+_ACCEPT_PAUSE: Final = 0.25
+_BEHIND: Final = 20_000
+"""Records that the journal may be behind before nothing more is read."""
+
+_IN: Final = select.EPOLLIN
+_OUT: Final = select.EPOLLOUT
+
+
+@dataclass
+class Config:
+    """What a broker is made of; without access rules everybody may do everything."""
+
+    listeners: Sequence[Listener] = field(default_factory=lambda: [Listener()])
+    limits: Limits = field(default_factory=Limits)
+    authenticator: Authenticator = field(default_factory=Anybody)
+    authorizer: Authorizer = field(default_factory=Anything)
+    journal: Journal = field(default_factory=Memory)
+    closed_roots: frozenset[str] = CLOSED
+
+
+class Broker:
+    """Made by :func:`serve`. core: to look at, and to publish and subscribe within the program; call :meth:`flush` after."""
+
+    def __init__(self, config: Config, doors: list[Door], nursery: trio.Nursery) -> None:
+        self.core = Core(config.limits, config.journal, config.authorizer, config.closed_roots)
+        self.doors = {door.fd: door for door in doors}
+        self._limits = config.limits
+        self._journal = config.journal
+        self._authenticator = config.authenticator
+        self._nursery = nursery
+        self._epoll = select.epoll()
+        self._sockets: dict[int, Socket] = {}
+        self._sealed: set[Socket] = set()
+        self._leaving: set[Socket] = set()
+        self._committing = False
+        self._committed = 0
+        self._progress = trio.Event()
+        for fd in self.doors:
+            self._epoll.register(fd, _IN)
+
+    @property
+    def ports(self) -> list[int]:
+        """Of the TCP listeners, in their order."""
+        return [door.port for door in self.doors.values() if door.port]
+
+    # The loop.
+
+    async def run(self) -> None:
+        poll = self._epoll.poll
+        fd = self._epoll.fileno()
+        while True:
+            await trio.lowlevel.wait_readable(fd)
+            now = trio.current_time()
+            until = now + _TURN
+            # What becomes ready meanwhile is served in the same turn: it saves the way through trio's own loop.
+            while now < until and (ready := poll(0, _ROUND)):
+                self._serve(ready, now)
+                now = trio.current_time()
+            if self._journal.newest > self._journal.written:
+                await self._keep_up()
+
+    def _serve(self, ready: list[tuple[int, int]], now: float) -> None:
+        sockets = self._sockets
+        for fd, events in ready:
+            sock = sockets.get(fd)
+            if sock is None:
+                if fd in self.doors:
+                    self._accept(self.doors[fd], now)
+                continue
+            if events & _OUT:
+                self._write_on(sock, now)
+            if events & ~_OUT:
+                self._read(sock, now)
+        self.flush(now)
+
+    def _read(self, sock: Socket, now: float) -> None:
+        link = sock.link
+        if link.closing or link.asking is not None or link.buffered > 2 * self._limits.output:
+            # Nothing is read from who has to wait for an answer, or does not take those that it has caused.
+            sock.reading = False
+            self._watch(sock)
+            return
+        try:
+            data = sock.read(_READ)
+        except Gone:
+            self._drop(sock, now)
+            return
+        if data:
+            self.core.feed(link, data, now)
+
+    def _watch(self, sock: Socket) -> None:
+        self._epoll.modify(sock.fd, (_IN if sock.reading else 0) | (_OUT if sock.writing else 0))
+
+    def flush(self, now: float | None = None) -> None:
+        """Writes what the core has to say, once for each connection."""
+        core = self.core
+        now = trio.current_time() if now is None else now
+        if core.asking:
+            asking, core.asking = core.asking, []
+            for link in asking:
+                self._nursery.start_soon(self._ask, link)
+        written = self._journal.written
+        dirty = core.dirty
+        while dirty:
+            links = dirty[:]
+            dirty.clear()
+            for link in links:
+                link.marked = False
+                sock = link.shell
+                if not isinstance(sock, Socket):
+                    continue
+                out = link.out
+                if out:
+                    data = out[0] if len(out) == 1 else b"".join(out)
+                    out.clear()
+                    if link.hold > written or sock.sealed:
+                        sock.sealed.append((link.hold, data))
+                        self._sealed.add(sock)
+                    elif not sock.write(data) and not sock.writing:
+                        sock.writing = True
+                        self._watch(sock)
+                if link.closing:
+                    self._leave(sock, now)
+
+    def _write_on(self, sock: Socket, now: float) -> None:
+        """The network takes bytes again."""
+        if not sock.write_pending():
+            return
+        sock.writing = False
+        if not sock.link.closing:
+            self.core.drained(sock.link, now)
+            sock.reading = True
+        self._watch(sock)
+        if sock.link.closing:
+            self._leave(sock, now)
+
+    # Ends.
+
+    def _drop(self, sock: Socket, now: float) -> None:
+        """The connection is gone."""
+        if self._sockets.pop(sock.fd, None) is None:
+            return
+        self.core.lost(sock.link, now)
+        with suppress(OSError):
+            self._epoll.unregister(sock.fd)
+        sock.close()
+        sock.link.shell = None
+        self._sealed.discard(sock)
+        self._leaving.discard(sock)
+
+    def _leave(self, sock: Socket, now: float) -> None:
+        """The core has said its last word: the session goes its way, the socket is closed when that is sent."""
+        self.core.lost(sock.link, now)
+        if not sock.pending and not sock.sealed:
+            self._drop(sock, now)
+        elif sock.give_up is None:
+            sock.give_up = now + _LAST_WORDS
+            sock.reading = False
+            self._leaving.add(sock)
+            self._watch(sock)
+
+    async def keep_time(self) -> None:
+        """Whatever happens because time passes."""
+        while True:
+            now = trio.current_time()
+            await trio.sleep(min(max(self.core.deadline() - now, 0.01), 1.0))
+            now = trio.current_time()
+            self.core.tick(now)
+            self.flush(now)
+            for sock in [each for each in self._leaving if (each.give_up or inf) <= now]:
+                self._drop(sock, now)
+
+    def close(self) -> None:
+        """Says goodbye to all clients and closes everything."""
+        now = trio.current_time()
+        for door in self.doors.values():
+            door.close()
+        for sock in list(self._sockets.values()):
+            self.core.disconnect(sock.link, Reason.SERVER_SHUTTING_DOWN)
+        self.flush(now)
+        for sock in list(self._sockets.values()):
+            self._drop(sock, now)
+        self._epoll.close()
+
+    # Beginnings.
+
+    def _accept(self, door: Door, now: float) -> None:
+        for _ in range(64):
+            try:
+                sock, peer = door.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in OUT_OF_DESCRIPTORS:
+                    self._pause(door, error)
+                    return
+                continue
+            if len(self._sockets) >= self._limits.connections:
+                self.core.counters.closed["too many connections"] += 1
+                sock.close()
+                continue
+            link = self.core.open(peer, now)
+            new = Socket(sock, link, secure=door.listener.tls is not None)
+            self._sockets[new.fd] = new
+            self._epoll.register(new.fd, _IN)
+
+    def _pause(self, door: Door, error: OSError) -> None:
+        """The process has no descriptor left: those who are connected are served, who comes new waits in the kernel."""
+        if door.paused:
+            return
+        door.paused = True
+        self.core.counters.closed["no descriptor left"] += 1
+        log.warning("cannot accept connections for now: %s", error.strerror)
+        self._epoll.modify(door.fd, 0)
+        self._nursery.start_soon(self._accept_again, door)
+
+    async def _accept_again(self, door: Door) -> None:
+        await trio.sleep(_ACCEPT_PAUSE)
+        door.paused = False
+        self._epoll.modify(door.fd, _IN)
+
+    async def _ask(self, link: Link) -> None:
+        """Has a CONNECT answered. Until then nothing more is read from that client."""
+        connect = link.asking
+        sock = link.shell
+        if connect is None or not isinstance(sock, Socket):
+            return
+        try:
+            name = sock.certificate_name()
+            answer = await self._authenticator.authenticate(connect, replace(link.peer, certificate_name=name))
+        except Exception:
+            log.exception("the authenticator failed for %s", link.peer.address)
+            answer = Reason.SERVER_UNAVAILABLE
+        if link.shell is not sock:
+            return
+        now = trio.current_time()
+        self.core.admit(link, answer, now)
+        if not sock.reading and not link.closing:
+            sock.reading = True
+            self._watch(sock)
+        self.flush(now)
+
+    # The journal.
+
+    async def _keep_up(self) -> None:
+        """Starts a commit if none is under way; waits for it when it is far behind."""
+        if not self._committing:
+            self._committing = True
+            self._nursery.start_soon(self._commit)
+        while self._journal.records - self._committed > _BEHIND:
+            await self._progress.wait()
+
+    async def _commit(self) -> None:
+        try:
+            while self._journal.newest > self._journal.written:
+                records = self._journal.records
+                await self._journal.commit()
+                self._committed = records
+                self._progress.set()
+                self._progress = trio.Event()
+                self._unseal(trio.current_time())
+        finally:
+            self._committing = False
+
+    def _unseal(self, now: float) -> None:
+        """Sends what was waiting for the disk."""
+        written = self._journal.written
+        for sock in list(self._sealed):
+            sealed = sock.sealed
+            all_taken = True
+            while sealed and sealed[0][0] <= written:
+                all_taken = sock.write(sealed.popleft()[1])
+            if not all_taken and not sock.writing:
+                sock.writing = True
+                self._watch(sock)
+            if not sealed:
+                self._sealed.discard(sock)
+                if sock.link.closing and not sock.pending:
+                    self._drop(sock, now)
+        self.flush(now)
+
+
+async def serve(config: Config, *, task_status: trio.TaskStatus[Broker] = trio.TASK_STATUS_IGNORED) -> None:
+    """Runs a broker until it is cancelled. ``task_status`` has it when all listeners are open. Raises OSError."""
+    doors = open_doors(config.listeners)
+    async with trio.open_nursery() as nursery:
+        broker = Broker(config, doors, nursery)
+        try:
+            nursery.start_soon(broker.keep_time)
+            task_status.started(broker)
+            await broker.run()
+        finally:
+            broker.close()

@@ -1,0 +1,142 @@
+"""The sessions by client identifier: found again or taken over when a client connects, waiting and ending when it has gone, with
+the wills that this brings. Nothing here is called before a client was let in."""
+
+from __future__ import annotations
+
+import heapq
+from math import inf
+from typing import Final, cast
+
+from mqtt.access import Identity
+from mqtt.counters import Counters
+from mqtt.journal import Journal
+from mqtt.limits import UNLIMITED, Limits
+from mqtt.message import Message, passed_on
+from mqtt.packets import Publish, Will
+from mqtt.properties import Properties
+from mqtt.router import Router, Subscriber
+from mqtt.session import Session
+
+_LOOK: Final = 60.0
+"""Seconds after which something that waits long is looked at in between, so that what has gone does not stay in the heap."""
+
+
+class Clients:
+    def __init__(self, limits: Limits, journal: Journal, router: Router, counters: Counters) -> None:
+        self._limits = limits
+        self._journal = journal
+        self._router = router
+        self._counters = counters
+        self._due: list[tuple[float, int, Session]] = []
+        self._turn = 0
+        self.sessions: dict[str, Session] = {}
+
+    @property
+    def full(self) -> bool:
+        return len(self.sessions) >= self._limits.sessions
+
+    def connect(self, identity: Identity, clean: bool, expiry: int, now: float) -> tuple[Session, bool]:
+        """The session for a client that was let in, and whether it was there before.
+
+        Whoever holds it must have been cut off (:meth:`lost`). A session of another user is not given: the messages that
+        wait in it are not for everybody who knows its name.
+        """
+        session = self.sessions.get(identity.client_id)
+        if session is not None and (clean or session.identity.username != identity.username):
+            self.end(session, now)
+            session = None
+        present = session is not None
+        if session is None:
+            session = Session(identity, self._limits, self._counters)
+            self.sessions[identity.client_id] = session
+        session.identity = identity
+        session.will = None
+        session.will_due = session.ends = inf
+        self.set_expiry(session, expiry)
+        return session, present
+
+    def set_expiry(self, session: Session, expiry: int) -> None:
+        session.expiry = min(expiry, self._limits.session_expiry)
+        if session.expiry:
+            session.journal = self._journal
+            self._journal.session(session.client_id, session.identity.username, session.expiry, None)
+        elif session.journal is not None:
+            self._journal.session_ended(session.client_id)
+            session.journal = None
+
+    def lost(self, session: Session, will: Will | None, now: float) -> None:
+        """The connection is gone. will: to be published, now or after its delay."""
+        session.link = None
+        delay = (will.properties or {}).get("will_delay", 0) if will is not None else 0
+        if will is not None and (delay == 0 or session.expiry == 0):
+            self._publish(session, will, now)
+        elif will is not None:
+            session.will = will
+            session.will_due = now + delay
+        if session.expiry == 0:
+            self.end(session, now)
+            return
+        session.ends = inf if session.expiry == UNLIMITED else now + session.expiry
+        self._journal.session(session.client_id, session.identity.username, session.expiry, now)
+        self._watch(session, now)
+
+    def end(self, session: Session, now: float) -> None:
+        """Forgets the session. A will that waits is published (MQTT-3.1.3-9)."""
+        if self.sessions.get(session.client_id) is session:
+            del self.sessions[session.client_id]
+        for name in session.subscriptions:
+            self._router.trie.unsubscribe(session, name)
+        session.subscriptions.clear()
+        if session.journal is not None:
+            self._journal.session_ended(session.client_id)
+            session.journal = None
+        session.ends = inf
+        if session.will is not None:
+            self._publish_due(session, now)
+
+    def _publish_due(self, session: Session, now: float) -> None:
+        will, session.will, session.will_due = session.will, None, inf
+        if will is not None:
+            self._publish(session, will, now)
+
+    def _publish(self, session: Session, will: Will, now: float) -> None:
+        if not self._router.may_publish(session.identity, will.topic):
+            self._counters.dropped["not authorized"] += 1
+            return
+        packet = Publish(will.topic, will.payload, will.qos, will.retain, properties=passed_on(will.properties))
+        expiry = (will.properties or {}).get("message_expiry")
+        message = Message(packet, session.client_id, None if expiry is None else now + expiry)
+        self._router.publish(message, cast(Subscriber, session), now)
+
+    # Time.
+
+    def _watch(self, session: Session, now: float) -> None:
+        when = min(session.ends, session.will_due)
+        if when < inf and not session.checked:
+            session.checked = True
+            self._turn += 1
+            heapq.heappush(self._due, (min(when, now + _LOOK), self._turn, session))
+
+    def deadline(self) -> float:
+        return self._due[0][0] if self._due else inf
+
+    def tick(self, now: float) -> None:
+        """Publishes wills and ends sessions whose time has come."""
+        while self._due and self._due[0][0] <= now:
+            session = heapq.heappop(self._due)[2]
+            session.checked = False
+            if session.link is not None:
+                continue
+            if session.will_due <= now:
+                self._publish_due(session, now)
+            if session.ends <= now:
+                self.end(session, now)
+            else:
+                self._watch(session, now)
+
+
+def expiry_of(clean: bool, version: int, properties: Properties | None) -> int:
+    """Seconds that a session outlives its connection. Before 5.0 "clean session" says it: not at all, or for ever."""
+    if version < 5:
+        return 0 if clean else UNLIMITED
+    return (properties or {}).get("session_expiry", 0)

@@ -1,0 +1,115 @@
+"""What must be on disk before the broker acknowledges: the seam between the core and a store.
+
+The core records as it goes; what it records between two commits is one batch. Output that promises something (PUBACK, PUBREC,
+PUBCOMP, PUBREL, SUBACK, UNSUBACK, CONNACK of a session that stays, QoS 2 to such a session) is held back until the batch is on
+disk in which the promise was recorded: the core marks the connection with ``newest``, and the shell sends what is marked so only
+when ``written`` has come that far. Everything else passes at once, so that no QoS 0 message waits for a disk.
+
+Only sessions that outlive their connections and retained messages are recorded. A delivery is named by its session and a number
+that grows; it carries the message, so a store keeps a message once for all its deliveries (``Message.stored`` is for its use).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from mqtt.message import Message
+from mqtt.topics import Subscription
+
+
+class Stored(Protocol):
+    """What a journal sees of a delivery."""
+
+    message: Message
+    qos: int
+    retain: bool
+    identifiers: tuple[int, ...]
+    number: int
+
+
+class Journal(Protocol):
+    """Records in the order of the calls. No method may wait: what is recorded is kept until the next ``commit``."""
+
+    newest: int
+    """The newest batch in which something is recorded: the open one, or the last that was closed."""
+    written: int
+    """The newest batch that is on disk, with all before it."""
+    records: int
+    """How many records there have been; who compares it before and after knows whether something was recorded."""
+
+    def session(self, client_id: str, username: str | None, expiry: int, disconnected: float | None) -> None:
+        """A session that stays: new, or its expiry, user or connection has changed. disconnected: when, None while connected."""
+
+    def session_ended(self, client_id: str) -> None:
+        """With its subscriptions, deliveries and received packet identifiers."""
+
+    def subscribed(self, client_id: str, subscription: Subscription[object]) -> None: ...
+
+    def unsubscribed(self, client_id: str, topic_filter: str) -> None: ...
+
+    def queued(self, client_id: str, delivery: Stored) -> None:
+        """A message waits for the session."""
+
+    def sent(self, client_id: str, number: int, packet_id: int) -> None:
+        """The delivery goes out under this packet identifier."""
+
+    def released(self, client_id: str, number: int) -> None:
+        """QoS 2: the client has the message (PUBREC); only its identifier is still to be kept."""
+
+    def done(self, client_id: str, number: int) -> None:
+        """The delivery is acknowledged, or was dropped."""
+
+    def received(self, client_id: str, packet_id: int) -> None:
+        """QoS 2 from the client: the message was passed on, a second one with this identifier is the same."""
+
+    def forgotten(self, client_id: str, packet_id: int) -> None:
+        """QoS 2 from the client: PUBREL has come."""
+
+    def retained(self, topic: str, message: Message | None) -> None: ...
+
+    async def commit(self) -> None:
+        """Closes the open batch and returns when it is on disk. May be called again before the last call has returned."""
+
+
+class Memory:
+    """Keeps nothing: sessions live as long as the process, and nothing is ever held back."""
+
+    newest = 0
+    written = 0
+    records = 0
+
+    def session(self, client_id: str, username: str | None, expiry: int, disconnected: float | None) -> None:
+        return
+
+    def session_ended(self, client_id: str) -> None:
+        return
+
+    def subscribed(self, client_id: str, subscription: Subscription[object]) -> None:
+        return
+
+    def unsubscribed(self, client_id: str, topic_filter: str) -> None:
+        return
+
+    def queued(self, client_id: str, delivery: Stored) -> None:
+        return
+
+    def sent(self, client_id: str, number: int, packet_id: int) -> None:
+        return
+
+    def released(self, client_id: str, number: int) -> None:
+        return
+
+    def done(self, client_id: str, number: int) -> None:
+        return
+
+    def received(self, client_id: str, packet_id: int) -> None:
+        return
+
+    def forgotten(self, client_id: str, packet_id: int) -> None:
+        return
+
+    def retained(self, topic: str, message: Message | None) -> None:
+        return
+
+    async def commit(self) -> None:
+        return

@@ -1,0 +1,143 @@
+"""Where clients come in: TCP and unix sockets, with or without TLS."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mqtt.access import Peer
+from mqtt.sockets import TlsContext
+
+_BACKLOG: Final = 1024
+OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Either host and port (0: any that is free), or path: a unix socket, 0600 unless ``mode`` says otherwise."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    path: Path | None = None
+    mode: int = 0o600
+    tls: TlsContext | None = None
+    name: str = ""
+
+
+class Door:
+    """An open listener."""
+
+    def __init__(self, sock: socket.socket, listener: Listener) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.listener = listener
+        self.paused = False
+
+    @property
+    def port(self) -> int:
+        """0 for a unix socket."""
+        return 0 if self.listener.path is not None else int(self.sock.getsockname()[1])
+
+    def accept(self) -> tuple[socket.socket, Peer]:
+        """Raises OSError: BlockingIOError when nobody waits."""
+        sock, address = self.sock.accept()
+        listener = self.listener
+        try:
+            sock.setblocking(False)
+            if listener.path is None:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                peer = Peer(f"{address[0]}:{address[1]}", _local(address[0]), listener=listener.name)
+            else:
+                peer = Peer(str(listener.path), local=True, listener=listener.name)
+            if listener.tls is not None:
+                # The handshake happens by itself with the first reads.
+                sock = listener.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True)
+        except BaseException:
+            sock.close()
+            raise
+        return sock, peer
+
+    def close(self) -> None:
+        self.sock.close()
+        if self.listener.path is not None:
+            self.listener.path.unlink(missing_ok=True)
+
+
+def _local(host: str) -> bool:
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+
+
+def open_doors(listeners: Iterable[Listener]) -> list[Door]:
+    """All or none. Raises OSError that names the address."""
+    doors: list[Door] = []
+    try:
+        for listener in listeners:
+            doors += [Door(sock, listener) for sock in _listen(listener)]
+    except BaseException:
+        for door in doors:
+            door.close()
+        raise
+    return doors
+
+
+def _listen(listener: Listener) -> list[socket.socket]:
+    where = str(listener.path) if listener.path is not None else f"{listener.host}:{listener.port}"
+    try:
+        return [_listen_unix(listener.path, listener.mode)] if listener.path is not None else _listen_tcp(listener)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {where}: {error.strerror}") from error
+
+
+def _listen_tcp(listener: Listener) -> list[socket.socket]:
+    found = socket.getaddrinfo(listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, kind, protocol)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            sock.listen(_BACKLOG)
+            sock.setblocking(False)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _listen_unix(path: Path, mode: int) -> socket.socket:
+    if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
+        path.unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        before = os.umask(0o777 & ~mode)
+        try:
+            sock.bind(str(path))
+        finally:
+            os.umask(before)
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens on a unix socket, or its file was left behind."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        try:
+            sock.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+        return True

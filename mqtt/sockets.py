@@ -1,0 +1,122 @@
+"""One accepted socket: bytes from it, bytes to it, without ever waiting."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from typing import Final, Protocol
+
+from mqtt.link import Link
+
+_WANTS: Final = ("SSLWantReadError", "SSLWantWriteError")
+
+
+class TlsContext(Protocol):
+    """What is needed of an ``ssl.SSLContext``; who builds it decides what it demands."""
+
+    def wrap_socket(
+        self,
+        sock: socket.socket,
+        server_side: bool = False,
+        do_handshake_on_connect: bool = True,
+        suppress_ragged_eofs: bool = True,
+    ) -> socket.socket: ...
+
+
+class Gone(Exception):
+    """The other side has closed, or the connection is broken."""
+
+
+class Socket:
+    """link: what the core knows of it. pending: taken from the link, and not yet by the network. sealed: taken from the link,
+    waiting for a batch of the journal. reading, writing: what the poll is asked for. give_up: when what is unsent at the end is
+    thrown away.
+    """
+
+    __slots__ = ("_secure", "_sock", "broken", "fd", "give_up", "link", "pending", "reading", "sealed", "writing")
+
+    def __init__(self, sock: socket.socket, link: Link, *, secure: bool) -> None:
+        self._sock = sock
+        self._secure = secure
+        self.fd = sock.fileno()
+        self.link = link
+        self.pending: deque[memoryview] = deque()
+        self.sealed: deque[tuple[int, bytes]] = deque()
+        self.reading = True
+        self.writing = False
+        self.broken = False
+        self.give_up: float | None = None
+        link.shell = self
+
+    def read(self, size: int) -> bytes:
+        """What has come, empty if nothing has. Raises Gone at the end."""
+        try:
+            data = self._sock.recv(size)
+            if self._secure and data:
+                # A poll does not see what the TLS layer has already taken from the socket.
+                while len(data) < size and self._sock.pending():  # type: ignore[attr-defined]
+                    data += self._sock.recv(size)
+        except OSError as error:
+            if not _blocked(error):
+                raise Gone from error
+            return b""
+        if not data:
+            raise Gone
+        return data
+
+    def write(self, data: bytes) -> bool:
+        """Sends, or keeps what the network does not take. Returns whether all was taken."""
+        if self.broken:
+            self.link.buffered -= len(data)
+            return True
+        if self.pending:
+            self.pending.append(memoryview(data))
+            return False
+        sent = self._send(data)
+        if sent < len(data):
+            self.pending.append(memoryview(data)[sent:])
+            return False
+        return True
+
+    def write_pending(self) -> bool:
+        """Goes on where ``write`` had to stop. Returns whether all was taken."""
+        pending = self.pending
+        while pending:
+            data = pending[0]
+            sent = self._send(data)
+            if sent < len(data):
+                pending[0] = data[sent:]
+                return False
+            pending.popleft()
+        return True
+
+    def _send(self, data: bytes | memoryview) -> int:
+        try:
+            sent = self._sock.send(data)
+        except OSError as error:
+            if _blocked(error):
+                return 0
+            # What it sent before may still be unread: the end is seen when reading.
+            self.broken = True
+            sent = len(data)
+        self.link.buffered -= sent
+        return sent
+
+    def certificate_name(self) -> str | None:
+        """The common name of the certificate that the client has shown, and the TLS context verified."""
+        if not self._secure:
+            return None
+        certificate = self._sock.getpeercert() or {}  # type: ignore[attr-defined]
+        for names in certificate.get("subject", ()):
+            for key, value in names:
+                if key == "commonName":
+                    return str(value)
+        return None
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+def _blocked(error: OSError) -> bool:
+    # By name, because this package does not import ssl: who uses no TLS does not pay for it.
+    return isinstance(error, BlockingIOError) or type(error).__name__ in _WANTS
