@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 
-from cloudcore.apiserver import metadata
+from cloudcore.apiserver import heavy, metadata
 from cloudcore.apiserver.history import Entry
 from cloudcore.apiserver.kinds import Kind
 from cloudcore.apiserver.registry import Registry
+from cloudcore.apiserver.shelf import Place
 from cloudcore.apiserver.store import Result, Store
 from kube import field_errors, status
 from kube.objects import Object, timestamp
 from kube.ownership import set_propagation
 from kube.resources import NAMESPACES
+
+_ATTEMPTS: Final = 5
+"""How often a large object is worked on beside the store while others change it; Kubernetes, too, gives up patches then."""
+
+
+class _Moved(Exception):
+    """Somebody has changed the object since it was looked at."""
 
 
 class Api:
@@ -33,12 +43,25 @@ class Api:
             raise status.not_found(kind.resource, name)
         return entry
 
-    async def create(self, kind: Kind, namespace: str, obj: Object, *, dry_run: bool = False) -> Entry:
-        """Stores a new object and returns it as stored.
+    async def create(self, kind: Kind, namespace: str, obj: Object, *, dry_run: bool = False, size: int = 0) -> Entry:
+        """Stores a new object and returns it as stored. size: about how many bytes of JSON it is, when that may be many.
 
         Raises ApiError: it exists, its namespace does not, or it is invalid.
         """
-        resource = kind.resource
+        obj = await heavy.beside(size, partial(self._new, kind, namespace, obj))
+        name = obj["metadata"].get("name", "")
+
+        def add(present: Object | None) -> Object:
+            self._check_namespace(kind, namespace, name)
+            if present is not None:
+                raise status.already_exists(kind.resource, name, deleting="deletionTimestamp" in present["metadata"])
+            return obj
+
+        result = await self.store.mutate(kind.key, namespace, name, add, dry_run=dry_run)
+        assert result.after is not None  # noqa: S101 - add never removes
+        return result.after
+
+    def _new(self, kind: Kind, namespace: str, obj: Object) -> Object:
         if (refusal := kind.creation_problem(obj.get("metadata", {}).get("name", ""))) is not None:
             raise refusal
         if obj.get("metadata", {}).get("resourceVersion"):
@@ -51,17 +74,8 @@ class Api:
             obj["metadata"]["generation"] = 1
         name = obj["metadata"].get("name", "")
         if faults := [*metadata.problems(obj, kind.name_problem), *kind.problems(obj)]:
-            raise status.invalid(resource, name, faults)
-
-        def add(present: Object | None) -> Object:
-            self._check_namespace(kind, namespace, name)
-            if present is not None:
-                raise status.already_exists(resource, name, deleting="deletionTimestamp" in present["metadata"])
-            return obj
-
-        result = await self.store.mutate(kind.key, namespace, name, add, dry_run=dry_run)
-        assert result.after is not None  # noqa: S101 - add never removes
-        return result.after
+            raise status.invalid(kind.resource, name, faults)
+        return obj
 
     def _check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
         if not kind.resource.namespaced:
@@ -82,29 +96,54 @@ class Api:
         subresource: str = "",
         dry_run: bool = False,
         patch: bool = False,
+        size: int = 0,
     ) -> Entry:
-        """Replaces an object by what ``change`` makes of a copy of it (which it may alter).
+        """Replaces an object by what ``change`` makes of a copy of it (which it may alter). It may be called several times.
 
         subresource: "status" keeps everything but the status, another one ("binding") takes the change as it is.
-        patch: whether the object is a patched one, and not one that a client has sent whole.
+        patch: whether the object is a patched one, and not one that a client has sent whole. size: bytes of JSON that ``change``
+        works with.
         Raises ApiError: absent, changed meanwhile, or the result is invalid.
         """
 
+        def apply(stored: Entry, present: Object | None = None) -> Object:
+            shown = kind.shown(stored)
+            if present is None or shown is not stored:
+                present = msgspec.json.decode(shown.raw)
+            return self._next(kind, change(present), shown.obj, subresource, patch=patch)
+
+        for _ in range(_ATTEMPTS):
+            seen, made = self.store.get(kind.key, namespace, name), None
+            if seen is not None and subresource in ("", "status") and heavy.is_large(max(size, len(seen.raw))):
+                made = seen, await heavy.beside(max(size, len(seen.raw)), partial(apply, seen))
+            with suppress(_Moved):
+                return await self._store(kind, (namespace, name), apply, made, dry_run=dry_run)
+        raise status.conflict(kind.resource, name)
+
+    async def _store(
+        self,
+        kind: Kind,
+        place: Place,
+        apply: Callable[[Entry, Object], Object],
+        made: tuple[Entry, Object] | None,
+        *,
+        dry_run: bool,
+    ) -> Entry:
+        """made: a state, and what has been made of it already. Raises ApiError, _Moved: it is not the present state any more."""
         new: Object = {}
 
         def step(present: Object | None) -> Object | None:
             nonlocal new
             if present is None:
-                raise status.not_found(kind.resource, name)
-            stored = self.store.peek(kind.key, namespace, name)
+                raise status.not_found(kind.resource, place[1])
+            stored = self.store.peek(kind.key, *place)
             assert stored is not None  # noqa: S101 - the store has just given it to us
-            shown = kind.shown(stored)
-            if shown is not stored:
-                present = msgspec.json.decode(shown.raw)
-            new = self._next(kind, change(present), shown.obj, subresource, patch=patch)
+            if made is not None and stored is not made[0]:
+                raise _Moved
+            new = apply(stored, present) if made is None else made[1]
             return None if _finished(new) else new
 
-        result = await self.store.mutate(kind.key, namespace, name, step, dry_run=dry_run)
+        result = await self.store.mutate(kind.key, *place, step, dry_run=dry_run)
         if result.after is not None:
             return result.after
         # The last finalizer is gone, and the object with it: the answer shows what it would have become.

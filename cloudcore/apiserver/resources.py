@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 import trio
 
-from cloudcore.apiserver import body, listing, options, patching, subresources, tables, watch
+from cloudcore.apiserver import body, heavy, listing, options, patching, subresources, tables, watch
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.history import Entry
 from cloudcore.apiserver.kinds import Kind
@@ -154,31 +155,49 @@ class Resources:
     # -- writing -----------------------------------------------------------------------------------------------------
 
     async def _create(self, kind: Kind, request: Request, target: Target, data: bytes) -> Response:
-        obj, warnings = self._received(kind, request, target, data, options.check_write(request, "CreateOptions"))
+        obj, warnings = await self._received(kind, request, target, data, options.check_write(request, "CreateOptions"))
         with _warned(warnings):
-            entry = await self._api.create(kind, target.namespace, obj, dry_run=request.dry_run)
+            entry = await self._api.create(kind, target.namespace, obj, dry_run=request.dry_run, size=len(data))
         return self._one(kind, request, 201, entry, warnings)
 
     async def _replace(self, kind: Kind, request: Request, target: Target, data: bytes) -> Response:
-        obj, warnings = self._received(kind, request, target, data, options.check_write(request, "UpdateOptions"))
-        where = kind, target.namespace, target.name
+        obj, warnings = await self._received(kind, request, target, data, options.check_write(request, "UpdateOptions"))
+        sent = msgspec.json.encode(obj)
+
+        def change(_present: Object) -> Object:
+            found: Object = msgspec.json.decode(sent)
+            return found
+
         with _warned(warnings):
-            entry = await self._api.update(*where, lambda _present: obj, subresource=target.subresource, dry_run=request.dry_run)
+            entry = await self._api.update(
+                kind,
+                target.namespace,
+                target.name,
+                change,
+                subresource=target.subresource,
+                dry_run=request.dry_run,
+                size=len(data),
+            )
         return self._one(kind, request, 200, entry, warnings)
 
-    def _received(
+    async def _received(
         self, kind: Kind, request: Request, target: Target, data: bytes, validation: str
     ) -> tuple[Object, tuple[str, ...]]:
-        received = body.decode(data, request.media_type)
-        twice = body.duplicates(data, request.media_type) if validation != "Ignore" else ()
-        obj, warnings = body.clean(kind, received, validation, twice)
+        """What the body says, and warnings about it. Raises ApiError."""
+
+        def read() -> tuple[Object, tuple[str, ...]]:
+            received = body.decode(data, request.media_type)
+            twice = body.duplicates(data, request.media_type) if validation != "Ignore" else ()
+            return body.clean(kind, received, validation, twice)
+
+        obj, warnings = await heavy.beside(len(data), read)
         _check_place(obj, target)
         return obj, warnings
 
     async def _patch(self, kind: Kind, request: Request, target: Target, data: bytes) -> Response:
         media = patching.check_media(kind, request.media_type)
         validation = options.check_write(request, "PatchOptions")
-        patch = patching.decode(media, data)
+        patch = await heavy.beside(len(data), partial(patching.decode, media, data))
         warnings: tuple[str, ...] = ()
 
         def change(present: Object) -> Object:
@@ -189,7 +208,14 @@ class Resources:
             return obj
 
         entry = await self._api.update(
-            kind, target.namespace, target.name, change, subresource=target.subresource, dry_run=request.dry_run, patch=True
+            kind,
+            target.namespace,
+            target.name,
+            change,
+            subresource=target.subresource,
+            dry_run=request.dry_run,
+            patch=True,
+            size=len(data),
         )
         return self._one(kind, request, 200, entry, warnings)
 

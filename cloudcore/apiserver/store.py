@@ -36,6 +36,8 @@ It runs in the store's task, must not block, and may raise: then nothing is writ
 """
 
 _BATCH: Final = 256
+_SLICE: Final = 0.02
+"""Seconds after which those who do not write get their turn, while a batch is being made."""
 
 
 def _create_schema(database: peewee.SqliteDatabase) -> None:
@@ -179,8 +181,12 @@ class Store:
 
     async def _process(self, batch: list[_Request]) -> None:
         changes: list[tuple[Key, Change]] = []
+        begun = trio.current_time()
         for request in batch:
             request.result = outcome.capture(self._apply, request, changes)
+            if trio.current_time() - begun > _SLICE:
+                await trio.lowlevel.checkpoint()
+                begun = trio.current_time()
         if changes:
             try:
                 await self.database.write(lambda: self._persist(changes))

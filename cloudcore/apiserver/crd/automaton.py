@@ -88,10 +88,19 @@ class Pattern:
             entry = self._add(node.part, entry)
         return entry
 
-    def search(self, text: str) -> bool:
-        """Raises TooMuchWork."""
+    def search(self, text: str, left: list[int] | None = None) -> bool:
+        """left: how many instructions this and other matches may look at together; counted down. Raises TooMuchWork."""
+        total = left if left is not None else [WORK]
+        most = min(WORK, total[0])
+        work = [most]
+        try:
+            return self._search(text, work)
+        finally:
+            total[0] -= most - work[0]
+
+    def _search(self, text: str, work: list[int]) -> bool:
         state: _State = (frozenset((self._start,)), _BORDER)
-        known, work = self._known, [WORK]
+        known = self._known
         for letter in text:
             found = known.get((state, letter))
             if found is None:

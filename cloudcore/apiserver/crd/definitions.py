@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from functools import partial
 from importlib.resources import files
 from typing import Final
 
 import trio
 import yaml
 
-from cloudcore.apiserver import controller
+from cloudcore.apiserver import controller, heavy
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.crd.custom_kind import served_kinds, stored_kind
 from cloudcore.apiserver.crd.definition_kind import FINALIZER, is_true, set_condition
@@ -69,15 +70,15 @@ class Definitions:
         for entry in self._entries():
             try:
                 if is_deleting(entry.obj):
-                    self._serve(name(entry.obj))
+                    await self._serve(name(entry.obj))
                     await self._remove(name(entry.obj))
                 else:
                     await self._accept(name(entry.obj))
             except ApiError as error:
                 log.debug("definition %s changed meanwhile: %s", name(entry.obj), error)
-            self._serve(name(entry.obj))
+            await self._serve(name(entry.obj))
         for key in set(self._served) - {name(entry.obj) for entry in self._entries()}:
-            self._serve(key)
+            await self._serve(key)
 
     async def _accept(self, key: str) -> None:
         def change(present: Object) -> Object:
@@ -86,7 +87,7 @@ class Definitions:
 
         await self._api.update(self._kind, "", key, change, subresource="names")
 
-    def _serve(self, key: str) -> None:
+    async def _serve(self, key: str) -> None:
         """Puts the kinds of a definition into the registry, unless they are there as they should be."""
         entry = self._api.store.get(self._kind.key, "", key)
         if entry is None or not is_true(entry.obj, "Established"):
@@ -97,7 +98,8 @@ class Definitions:
         accepted = entry.obj["status"]["acceptedNames"]
         state = (found["uid"], found["generation"], is_deleting(entry.obj), str(accepted))
         if self._served.get(key) != state:
-            self._api.registry.install(key, served_kinds(entry.obj, entry.revision))
+            kinds = await heavy.beside(len(entry.raw), partial(served_kinds, entry.obj, entry.revision))
+            self._api.registry.install(key, kinds)
             self._served[key] = state
 
     async def _remove(self, key: str) -> None:

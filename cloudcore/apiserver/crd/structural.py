@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from cloudcore.apiserver.crd.automaton import Pattern, compiled
 from cloudcore.apiserver.crd.pattern import PatternError
 from kube.objects import Object
@@ -34,6 +36,8 @@ class Schema:
     list_keys: tuple[str, ...] = ()
     format: str = ""
     enum: list[Any] | None = None
+    allowed: frozenset[bytes] = frozenset()
+    """The identities of what is in enum."""
     pattern: str = ""
     matcher: Pattern | None = None
     bounds: dict[str, float] = field(default_factory=dict)
@@ -51,6 +55,11 @@ class Schema:
         if self.int_or_string:
             return ("integer", "string")
         return (self.type,) if self.type else ()
+
+
+def identity(value: Any) -> bytes:
+    """The same for equal values of the same types, in whatever order their keys stand: 1 is not true."""
+    return msgspec.json.encode(value, order="deterministic")
 
 
 def anywhere(schema: Schema, holds: Callable[[Schema], bool]) -> bool:
@@ -77,6 +86,7 @@ def compile_schema(props: Object) -> Schema:
         list_keys=tuple(props.get("x-kubernetes-list-map-keys", ())),
         format=props.get("format", ""),
         enum=props.get("enum"),
+        allowed=frozenset(map(identity, props.get("enum") or ())),
         pattern=props.get("pattern", ""),
         matcher=_matcher(props.get("pattern", "")),
         bounds={key: props[key] for key in _BOUNDS if key in props},

@@ -9,32 +9,58 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from cloudcore.apiserver.crd import formats
-from cloudcore.apiserver.crd.automaton import TooMuchWork
+from cloudcore.apiserver.crd.automaton import WORK, TooMuchWork
 from cloudcore.apiserver.crd.numbers import shown
-from cloudcore.apiserver.crd.structural import MISSING, Schema
+from cloudcore.apiserver.crd.structural import MISSING, Schema, identity
 from kube import field_errors
 from kube.field_errors import FieldError
 
 _TYPES = {str: "string", bool: "boolean", int: "integer", list: "array", dict: "object"}
 """What most values are at first sight."""
+CHECKS: Final = 4_000_000
+"""How often a value of one object may be held against a part of the schema: some ten seconds. 3 MiB of JSON hold 1.5 million
+values, so that it takes many alternatives for each of them to ask for more."""
+STEPS: Final = 20 * WORK
+"""Of all patterns on all strings of one object."""
 FAULTS = 100
 """How many faults of one object are told; one list of many wrong items would fill a message otherwise."""
 
 
 def problems(value: Any, schema: Schema, old: Any = MISSING) -> list[FieldError]:
     """``old`` is the state before an update."""
-    found = _Found()
-    _check(value, schema, "", found, old)
+    found = _Found(_Budget(CHECKS, [STEPS]))
+    try:
+        _check(value, schema, "", found, old)
+    except _Spent:
+        found.faults.insert(0, field_errors.invalid("<nil>", "", f"the schema asks more than {CHECKS} questions about it"))
     return found.faults[:FAULTS]
+
+
+class _Spent(Exception):
+    """An object costs more than one object may."""
+
+
+@dataclass
+class _Budget:
+    """What is left of the checks, and of the steps of patterns, for one object."""
+
+    checks: int
+    steps: list[int]
+
+    def take(self) -> None:
+        self.checks -= 1
+        if self.checks < 0:
+            raise _Spent
 
 
 @dataclass
 class _Found:
+    budget: _Budget
     faults: list[FieldError] = field(default_factory=list)
     good: int = 0
     """Checks that went well: the alternative with the most of them is the one that was meant."""
@@ -62,10 +88,11 @@ def type_of(value: Any) -> str:
 
 def _same(one: Any, other: Any) -> bool:
     """Equal also in type: 1 is not true."""
-    return bool(one == other) and msgspec.json.encode(one) == msgspec.json.encode(other)
+    return bool(one == other) and identity(one) == identity(other)
 
 
 def _check(value: Any, schema: Schema, path: str, found: _Found, old: Any = MISSING) -> None:
+    found.budget.take()
     if old is not MISSING and _same(value, old):
         return
     if schema.type == "" or _TYPES.get(type(value)) != schema.type:
@@ -103,7 +130,7 @@ def _check_type(value: Any, schema: Schema, path: str, found: _Found) -> None:
 
 
 def _check_enum(value: Any, schema: Schema, path: str, found: _Found) -> None:
-    if schema.enum is None or any(_same(value, allowed) for allowed in schema.enum):
+    if schema.enum is None or identity(value) in schema.allowed:
         return
     allowed = [one if isinstance(one, str) else json.dumps(one, separators=(",", ":")) for one in schema.enum]
     found.faults.append(field_errors.not_supported(path, value, allowed))
@@ -115,16 +142,16 @@ def _check_string(value: str, schema: Schema, path: str, found: _Found) -> None:
         found.faults.append(field_errors.too_long(path, int(bounds["maxLength"])))
     elif len(value) < bounds.get("minLength", 0):
         found.invalid(path, value, f"{path} in body should be at least {int(bounds['minLength'])} chars long")
-    elif schema.matcher is not None and not _matches(schema, value):
+    elif schema.matcher is not None and not _matches(schema, value, found.budget):
         found.invalid(path, value, f"{path} in body should match '{schema.pattern}'")
     if schema.format and schema.type in ("string", "") and not formats.fits(schema.format, value):
         text = f"{path} in body must be of type {schema.format}: {json.dumps(value, ensure_ascii=False)}"
         found.faults.append(field_errors.wrong_type(path, value, text))
 
 
-def _matches(schema: Schema, value: str) -> bool:
+def _matches(schema: Schema, value: str, budget: _Budget) -> bool:
     try:
-        return schema.matcher is None or schema.matcher.search(value)
+        return schema.matcher is None or schema.matcher.search(value, budget.steps)
     except TooMuchWork:
         return False  # what cannot be matched in bounded time is refused, not believed
 
@@ -204,12 +231,12 @@ def _check_object(value: dict[str, Any], schema: Schema, path: str, found: _Foun
 
 def _check_alternatives(value: Any, schema: Schema, path: str, found: _Found) -> None:
     if schema.any_of:
-        results = [_tried(value, inner, path) for inner in schema.any_of]
+        results = [_tried(value, inner, path, found.budget) for inner in schema.any_of]
         if all(result.faults for result in results):
             _composite(found, f'"{path}" must validate at least one schema (anyOf)')
             found.add(max(results, key=lambda result: result.good))
     if schema.one_of:
-        results = [_tried(value, inner, path) for inner in schema.one_of]
+        results = [_tried(value, inner, path, found.budget) for inner in schema.one_of]
         valid = sum(not result.faults for result in results)
         if valid != 1:
             how = f"Found {valid} valid alternatives" if valid else "Found none valid"
@@ -217,18 +244,18 @@ def _check_alternatives(value: Any, schema: Schema, path: str, found: _Found) ->
             if not valid:
                 found.add(max(results, key=lambda result: result.good))
     if schema.all_of:
-        results = [_tried(value, inner, path) for inner in schema.all_of]
+        results = [_tried(value, inner, path, found.budget) for inner in schema.all_of]
         for result in results:
             found.add(result)
         if failed := sum(bool(result.faults) for result in results):
             none = ". None validated" if failed == len(results) else ""
             _composite(found, f'"{path}" must validate all the schemas (allOf){none}')
-    if schema.not_ is not None and not _tried(value, schema.not_, path).faults:
+    if schema.not_ is not None and not _tried(value, schema.not_, path, found.budget).faults:
         _composite(found, f'"{path}" must not validate the schema (not)')
 
 
-def _tried(value: Any, schema: Schema, path: str) -> _Found:
-    found = _Found()
+def _tried(value: Any, schema: Schema, path: str, budget: _Budget) -> _Found:
+    found = _Found(budget)
     _check(value, schema, path, found)
     return found
 

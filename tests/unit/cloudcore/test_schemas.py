@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cloudcore.apiserver import schema as shapes
 from cloudcore.apiserver.crd import defaulting, embedded, jsonpath, list_types, pruning, schema_rules, validation
+from cloudcore.apiserver.crd.automaton import TooMuchWork
 from cloudcore.apiserver.crd.columns import printer
 from cloudcore.apiserver.crd.structural import compile_schema
 
@@ -152,3 +153,33 @@ def test_no_path_breaks_a_table(value: dict[str, Any], path: str, type_: str) ->
 def test_paths(path: str, found: list[Any]) -> None:
     obj = {"a": {"b": 1}, "list": [{"k": "x", "v": 1}, {"k": "y", "v": 2}], "labels": {"example.com/a": "z"}}
     assert jsonpath.find(obj, path) == found
+
+
+def test_the_order_of_keys_makes_no_difference() -> None:
+    schema = compile_schema({"type": "object", "enum": [{"a": 1, "b": 2}]})
+    assert not validation.problems({"b": 2, "a": 1}, schema)
+    assert validation.problems({"b": 2, "a": True}, schema)
+    assert not validation.problems({"b": 5, "a": 1}, schema, old={"a": 1, "b": 5}), "what was there before is not held against it"
+
+
+def test_no_object_costs_more_than_one_object_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    alternatives = [{"required": [f"f{number}"]} for number in range(20)]
+    schema = compile_schema({"type": "array", "items": {"type": "object", "oneOf": alternatives}})
+    items = [{"f19": 1}] * 100
+    assert not validation.problems(items, schema)
+    monkeypatch.setattr(validation, "CHECKS", 2000)
+    assert "asks more than" in str(validation.problems(items, schema)[0])
+
+
+def test_all_patterns_of_one_object_share_their_steps() -> None:
+    """Each string alone may cost half a second."""
+    schema = compile_schema({"type": "array", "items": {"type": "string", "pattern": "^[ab]*a[ab]{14}$"}})
+    texts = [f"{number:016b}".replace("0", "a").replace("1", "b") for number in range(3)]
+    assert len(validation.problems(texts, schema)) < len(texts), "some of them match"
+    budget = [10_000]
+    assert schema.items is not None
+    assert schema.items.matcher is not None
+    with pytest.raises(TooMuchWork):
+        for number in range(10_000):
+            schema.items.matcher.search(f"{number:0100b}".replace("0", "a").replace("1", "b"), budget)
+    assert budget[0] < 0
