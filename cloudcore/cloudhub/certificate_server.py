@@ -95,13 +95,13 @@ class CertificateServer:
         node = headers.get("nodename", "")
         if not _NODE_NAME.fullmatch(node):
             return _text(400, f"the NodeName header must be a node's name, it is {node!r}")
-        request = await read_body(receive, REQUEST_LIMIT)
         peer: PeerCertificate | None = scope.get("state", {}).get("peer")
         if (why := self._unauthorized(node, peer, headers.get("authorization", ""))) is not None:
             log.warning("node %s from %s gets no certificate: %s", node, _address(scope), why)
             return _text(401, why)
         if not _wants_client(headers.get("extkeyusages", "")):
             return _text(400, "only certificates for client authentication are issued here")
+        request = await read_body(receive, REQUEST_LIMIT)  # of nobody who is not let in: it would be kept for a minute
         try:
             der = self._authority.sign_request(request, node=node, days=self._days)
         except CertificateError as error:

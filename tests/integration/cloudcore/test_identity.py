@@ -208,6 +208,15 @@ async def test_bad_requests(cloud, *, method: str, path: str, headers: dict, bod
     assert got.status_code == code
 
 
+async def test_nothing_is_read_of_somebody_who_is_not_let_in(cloud) -> None:
+    stream = await trio.open_tcp_stream("127.0.0.1", int(cloud.https.rpartition(":")[2]))
+    secured = trio.SSLStream(stream, tls.bootstrap_context(), server_hostname="127.0.0.1", https_compatible=True)
+    async with secured:
+        await secured.send_all(b"GET /edge.crt HTTP/1.1\r\nHost: x\r\nNodeName: edge-1\r\nContent-Length: 1000000\r\n\r\n")
+        with trio.fail_after(20):
+            assert (await secured.receive_some()).startswith(b"HTTP/1.1 401 ")
+
+
 async def test_a_request_for_another_name_than_its_header_is_not_signed(cloud) -> None:
     jwt = JoinToken.parse(await cloud.token()).jwt
     _, request = new_request("edge-2")

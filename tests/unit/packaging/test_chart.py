@@ -1,4 +1,4 @@
-"""What follows from other files is up to date. What helm makes of the chart: tests/integration/packaging/test_rendered.py."""
+"""What follows from other files is up to date. What helm makes of the chart: tests/e2e/test_chart_values.py."""
 
 from __future__ import annotations
 
