@@ -1,14 +1,14 @@
 """Objects whose owners are gone go, too. Kubernetes 1.32: pkg/controller/garbagecollector.
 
 Background: an owner goes at once and its dependents follow. Foreground: those that block their owner go first. Orphan: they
-stay and forget their owner. An owner of a kind that is not served counts as present: nobody can tell that it is gone.
+stay and forget their owner. An owner of a kind that is not served counts as present, unless it was seen to go: nobody can tell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.apps.keyed import Interest, Keyed
@@ -23,11 +23,16 @@ from kube.resources import EVENTS, LEASES
 
 State = Literal["solid", "waiting", "gone"]
 
+REMEMBERED: Final = 4096
+"""Owners that were seen to go; their kind may be served no more when their dependents are looked at."""
+
 
 class Garbage:
     def __init__(self, api: Api, index: Ownership) -> None:
         self._api = api
         self._index = index
+        self._followed: frozenset[str] = frozenset()
+        self._gone: dict[str, None] = {}
         self.loop = Keyed[Key](api.store, self._interests, self._all, self.reconcile)
 
     async def run(self) -> None:
@@ -35,8 +40,10 @@ class Garbage:
 
     def _interests(self) -> Mapping[str, Interest[Key]]:
         # Leases change all the time; those of a node that is gone are found as its dependents.
-        kinds = [kind for kind in self._api.registry.stored() if kind.resource not in (EVENTS, LEASES)]
-        return {kind.key: partial(self._concerned, kind.key) for kind in kinds}
+        present = frozenset(kind.key for kind in self._api.registry.stored() if kind.resource not in (EVENTS, LEASES))
+        # A kind that is served no more is followed once more: the last of its objects may have gone since.
+        kinds, self._followed = present | self._followed, present
+        return {key: partial(self._concerned, key) for key in sorted(kinds)}
 
     def _all(self) -> Iterable[Key]:
         yield from self._index.owned()
@@ -49,7 +56,9 @@ class Garbage:
         obj = change.entry.obj
         before = change.before.obj if change.before else {}
         if change.type == "DELETED":
-            for key, _ in self._index.dependents(uid(obj)):
+            if dependents := self._index.dependents(uid(obj)):
+                self._remember(uid(obj))
+            for key, _ in dependents:
                 yield key
         elif _holds_dependents(obj) or ownership.owners(obj) != ownership.owners(before):
             yield resource, namespace(obj), name(obj)
@@ -57,6 +66,11 @@ class Garbage:
             for owner in ownership.owners(before):
                 if (kind := self._kind(owner)) is not None:
                     yield self._place(kind, owner, obj)
+
+    def _remember(self, owner: str) -> None:
+        self._gone[owner] = None
+        if len(self._gone) > REMEMBERED:
+            del self._gone[next(iter(self._gone))]
 
     async def reconcile(self, key: Key) -> float | None:
         """One look at one object: at its owners, or, when it goes, at its dependents."""
@@ -92,6 +106,8 @@ class Garbage:
         )
 
     def _state(self, kind: Kind, obj: Object, owner: dict[str, Any]) -> State:
+        if owner.get("uid") in self._gone:
+            return "gone"
         owning = self._kind(owner)
         if owning is None or (owning.resource.namespaced and not kind.resource.namespaced):
             return "solid"

@@ -53,7 +53,7 @@ class Ownership:
                 yield key, entry
 
     def _catch_up(self) -> None:
-        for resource in self._kinds():
+        for resource in dict.fromkeys([*self._kinds(), *self._places]):  # also what is served no more: its objects have gone
             history = self._store.history(resource)
             place = self._places.get(resource, -1)
             if place == history.end:
