@@ -155,13 +155,20 @@ class Downstream:
             self._note_absent()
             begin = trio.current_time() - REMEMBER_REMOVED
             for node in [node for node, since in self._absent.items() if since < begin]:
-                try:
-                    log.info("node %s is gone for good: its records are removed", node)
-                    await self.records.forget(node)
-                    await self.holders.forget(node)
-                except (ApiError, trio.TooSlowError) as error:
-                    log.warning("the records of node %s, which is gone, are removed later: %s", node, error or "too slow")
+                if node not in self._feeds:  # it may have come while others were removed
+                    await self._forget(node)
             await trio.sleep(SWEEP)
+
+    async def _forget(self, node: str) -> None:
+        try:
+            log.info("node %s is gone for good: its records are removed", node)
+            await self.records.forget(node)
+            await self.holders.forget(node)
+        except (ApiError, trio.TooSlowError) as error:
+            log.warning("the records of node %s, which is gone, are removed later: %s", node, error or "too slow")
+        else:
+            # Should it live on without a Node, connected to another cloudcore, then it is left alone for another day.
+            self._absent.pop(node, None)
 
     async def sign(self, node: str) -> None:
         """Notes on the Node which cloudcore holds its connection, as KubeEdge does; best effort."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import trio
 
@@ -25,6 +25,9 @@ from kube import daemons, objects, pods
 from kube.objects import Object, is_deleting, labels, name, namespace, spec, status, uid
 from kube.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from kube.status import AlreadyExists, ApiError, NotFound
+
+LONGEST: Final = 900.0
+"""Seconds that the next pod waits at most when those before it have failed."""
 
 
 class DaemonSets:
@@ -111,8 +114,10 @@ class DaemonSets:
 
     def _patient(self, owner: Object, node: str) -> bool:
         """Whether a failed pod may be replaced by now; each time the next one waits longer."""
-        backoff, until = self._patience.get((uid(owner), node), (Backoff(first=1.0, limit=900.0, jitter=0.1), 0.0))
         now = trio.current_time()
+        # What has not failed for so long begins anew; nothing is kept of nodes and DaemonSets that are gone.
+        self._patience = {key: known for key, known in self._patience.items() if now < known[1] + 2 * LONGEST}
+        backoff, until = self._patience.get((uid(owner), node), (Backoff(first=1.0, limit=LONGEST, jitter=0.1), 0.0))
         if now < until:
             return False
         self._patience[(uid(owner), node)] = (backoff, now + backoff.next())

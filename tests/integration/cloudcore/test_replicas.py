@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from clouds.standalone import Cloud, config_for
 from edges.scripted import ScriptedEdge
 
@@ -361,6 +362,34 @@ async def test_what_is_known_of_nodes_that_are_gone_for_good_is_forgotten(
         while (kept := await known(replicas.client)) != {"edge-2", "node.edge-2", "cloudcore"}:
             assert {"edge-2", "node.edge-2"} <= kept
             await trio.sleep(0.1)
+
+
+async def test_a_node_that_comes_back_while_others_are_forgotten_is_not(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloudcore.edgecontroller.downstream.REMEMBER_REMOVED", 0.0)
+    downstream = Downstream(replicas.client, identity="a")
+    nodes, forgotten = {"edge-1", "edge-2"}, []
+    forget = downstream.records.forget
+    for node in nodes:
+        await downstream.records.ensure(node, parse(WEB), "u")
+
+    async def then_the_other_comes(node: str) -> None:
+        forgotten.append(node)
+        downstream.attach((nodes - {node}).pop(), lambda *_: None, "")
+        await forget(node)
+
+    monkeypatch.setattr(downstream.records, "forget", then_the_other_comes)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(downstream.forget_removed_nodes)
+        with trio.fail_after(10):
+            while len((await replicas.client.list(OBJECT_SYNCS)).items) > 1:
+                await trio.sleep(0.05)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert len(forgotten) == 1
+    assert forgotten[0] not in downstream._absent, "it is forgotten once, and not again with every sweep"
+    assert await known(replicas.client) == nodes - set(forgotten)
 
 
 async def known(client: Client) -> set[str]:
