@@ -31,7 +31,7 @@ def image() -> str:
 
 @pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
 def runtime(request: pytest.FixtureRequest) -> str:
-    require(shutil.which("kubectl") is not None, "kubectl (apt-get install kubernetes-client)")
+    require(shutil.which("kubectl") is not None, "kubectl (`python3 tests/kubernetes/programs.py kubectl` builds it)")
     if request.param == "docker":
         require(docker_answers(), "a docker engine")
         request.getfixturevalue("image")

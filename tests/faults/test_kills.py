@@ -48,7 +48,7 @@ def history(one: World, steps: int) -> None:
 
 @pytest.mark.parametrize("seed", seeds())
 def test_histories_with_processes(tmp_path: Path, seed: int) -> None:
-    require(shutil.which("kubectl") is not None, "kubectl (apt-get install kubernetes-client)")
+    require(shutil.which("kubectl") is not None, "kubectl (`python3 tests/kubernetes/programs.py kubectl` builds it)")
     with world(tmp_path, "process", seed) as one:
         history(one, STEPS)
 

@@ -1,7 +1,7 @@
 """Programs for the tests that come from the Go module registry: built once from the modules that a go.mod names, then kept
 outside the tree.
 
-    python3 tests/kubernetes/programs.py      builds what is not there, prints the folders
+    python3 tests/kubernetes/programs.py [kubectl]      builds what is not there (kubectl only when asked for), prints the folders
 
 Runs on a bare Python. A folder's name carries a hash of everything that decides about the result, so a raised version, another
 Go or another flag builds anew and the old folder can be removed at any time.
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +100,8 @@ NODE = Suite(
     (("containerd", "containerd"), ("runc", "runc"), ("iptables", "iptables"), ("ip", "iproute2"), ("nsenter", "util-linux")),
 )
 HELM = Suite("helm", "helm.sh/helm/v3", HERE / "helm", ("helm",), "helm.sh/helm/v3/internal/version.version")
+KUBECTL = Suite("kubectl", "k8s.io/kubernetes", HERE, ("kubectl",), _COMPONENT_VERSION)
+"""For machines whose own is too old, as Debian 12's (1.20) is."""
 SUITES = (CONTROL_PLANE, NODE, HELM)
 
 
@@ -183,10 +185,10 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": FLAGS, "GOTOOLCHAIN": "local", "GOWORK": "off"}
 
 
-def main() -> int:
+def main(titles: Sequence[str] = ()) -> int:
     """0: they are there. 3: this machine cannot have some, and all others are there. 1: a build failed."""
     code = 0
-    for suite in SUITES:
+    for suite in [suite for suite in (*SUITES, KUBECTL) if suite.title in titles] or SUITES:
         try:
             print(ensure(lambda text: print(text, file=sys.stderr, flush=True), suite))
         except Unavailable as error:
@@ -199,4 +201,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -56,7 +56,10 @@ for package; do echo built > "$target${package##*/}"; done
 """
 
 
-@pytest.mark.parametrize("suite", programs.SUITES, ids=lambda suite: suite.title)
+EVERY = (*programs.SUITES, programs.KUBECTL)
+
+
+@pytest.mark.parametrize("suite", EVERY, ids=lambda suite: suite.title)
 def test_they_are_built_once(machine: Path, suite: programs.Suite) -> None:
     for name, _ in suite.needs:
         program(machine, name, "")
@@ -81,8 +84,8 @@ def test_a_build_that_fails_leaves_nothing_and_says_why(machine: Path) -> None:
 
 
 def test_another_go_builds_anew_and_no_two_suites_share_a_folder() -> None:
-    folders = {suite.folder(go) for suite in programs.SUITES for go in ("go1.25 linux/amd64", "go1.26 linux/amd64")}
-    assert len(folders) == 2 * len(programs.SUITES)
+    folders = {suite.folder(go) for suite in EVERY for go in ("go1.25 linux/amd64", "go1.26 linux/amd64")}
+    assert len(folders) == 2 * len(EVERY)
 
 
 def test_everything_is_of_one_version() -> None:
@@ -91,7 +94,7 @@ def test_everything_is_of_one_version() -> None:
     assert {f"v1.{version}" for version in staging} == {programs.CONTROL_PLANE.version} == {programs.NODE.version}
 
 
-@pytest.mark.parametrize("suite", programs.SUITES, ids=lambda suite: suite.title)
+@pytest.mark.parametrize("suite", EVERY, ids=lambda suite: suite.title)
 def test_go_mod_names_each_program_as_a_tool(suite: programs.Suite) -> None:
     """So that `go mod tidy` keeps what they need."""
     tools = (suite.home / "go.mod").read_text()
@@ -105,3 +108,9 @@ def test_what_cannot_be_had_does_not_keep_the_rest_from_being_built(machine: Pat
     said = capsys.readouterr()
     assert "no kubelet, kube-proxy: containerd is missing (apt-get install containerd)" in said.err
     assert [Path(line).name.partition("-v")[0] for line in said.out.splitlines()] == ["control-plane", "helm"]
+
+
+def test_what_is_asked_for_is_built_alone(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program(machine, "go", GOOD_GO)
+    assert programs.main(["kubectl"]) == 0
+    assert (Path(capsys.readouterr().out.strip()) / "kubectl").is_file()
