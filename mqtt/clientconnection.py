@@ -91,6 +91,7 @@ class Client:
         self._accepted: Connected | None = None
         self._closing = False
         self._last_words = False
+        self._sending = False
         self._last_sent = self._last_heard = trio.current_time()
 
     async def publish(
@@ -220,7 +221,7 @@ class Client:
     async def _shut(self) -> None:
         with trio.move_on_after(self._limits.close) as scope, suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             scope.shield = True
-            if self._last_words:
+            if self._last_words and not self._sending:  # not behind half a packet
                 await self._stream.send_all(self._core.take())
             await self._stream.aclose()
         if scope.cancelled_caught:
@@ -292,7 +293,7 @@ class Client:
         self._arrived.set()
 
     async def _writing(self) -> None:
-        while True:
+        while self._failure is None:
             if not self._core.buffered:
                 if self._closing:
                     self._fail("the client was closed")
@@ -300,7 +301,9 @@ class Client:
                 await self._work.wait()
                 continue
             try:
+                self._sending = True
                 await self._stream.send_all(self._core.take())
+                self._sending = False
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 self._fail("the connection broke", cause=error.__cause__ or error)
                 return
