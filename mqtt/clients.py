@@ -112,9 +112,9 @@ class Clients:
 
     def _watch(self, session: Session, now: float) -> None:
         when = min(session.ends, session.will_due)
-        if when < inf and not session.checked:
-            session.checked = True
+        if when < inf:
             self._turn += 1
+            session.watched = self._turn
             heapq.heappush(self._due, (min(when, now + _LOOK), self._turn, session))
 
     def deadline(self) -> float:
@@ -123,9 +123,9 @@ class Clients:
     def tick(self, now: float) -> None:
         """Publishes wills and ends sessions whose time has come."""
         while self._due and self._due[0][0] <= now:
-            session = heapq.heappop(self._due)[2]
-            session.checked = False
-            if session.link is not None:
+            _, turn, session = heapq.heappop(self._due)
+            # A session is watched once: a new date makes the older one void.
+            if session.link is not None or session.watched != turn:
                 continue
             if session.will_due <= now:
                 self._publish_due(session, now)

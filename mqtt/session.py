@@ -50,7 +50,6 @@ class Session:
         "_limits",
         "_numbers",
         "_resend",
-        "checked",
         "client_id",
         "ends",
         "expiry",
@@ -62,6 +61,7 @@ class Session:
         "queued_bytes",
         "received",
         "subscriptions",
+        "watched",
         "will",
         "will_due",
         "window",
@@ -86,7 +86,7 @@ class Session:
         self._numbers = 0
         self.will: Will | None = None
         self.will_due = self.ends = float("inf")
-        self.checked = False
+        self.watched = 0
 
     @property
     def connected(self) -> bool:
