@@ -152,7 +152,7 @@ class _Installation:
 
     async def _present(self) -> Present:
         """What is there from an earlier installation. Raises KeadmError when helm looks after it."""
-        shipped = {obj["kind"]: obj for obj in manifest.shipped() if objects.name(obj) == "cloudcore"}
+        shipped = {obj["kind"]: obj for obj in manifest.shipped() if objects.name(obj) in ("cloudcore", "kubeedge")}
         deployment = await apply.look(self._client, shipped["Deployment"])
         if deployment is not None and (release := objects.annotations(deployment).get(HELM)):
             raise KeadmError(
@@ -164,6 +164,7 @@ class _Installation:
             config=(config.get("data") or {}).get(CONFIG_KEY, ""),
             deployment=deployment or {},
             service=await apply.look(self._client, shipped["Service"]) or {},
+            namespace=await apply.look(self._client, shipped["Namespace"]),
         )
 
     async def _wait(self) -> None:

@@ -10,7 +10,7 @@ import copy
 import hashlib
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -26,6 +26,10 @@ CONFIG_KEY = "cloudcore.yaml"
 CHECKSUM = "checksum/config"
 
 
+NodePort = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+"""0: any free one."""
+
+
 class _Block(msgspec.Struct, rename="camel", kw_only=True):
     """None: as in the manifests, or as it is in the cluster."""
 
@@ -33,18 +37,18 @@ class _Block(msgspec.Struct, rename="camel", kw_only=True):
 class Image(_Block):
     repository: str | None = None
     tag: str | None = None
-    pull_policy: str | None = None
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     pull_secrets: list[dict[str, str]] | None = None
 
 
 class Service(_Block):
-    type: str | None = None
-    cloudhub_node_port: int | None = None
-    cloudhub_https_node_port: int | None = None
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] | None = None
+    cloudhub_node_port: NodePort | None = None
+    cloudhub_https_node_port: NodePort | None = None
 
 
 class CloudCore(msgspec.Struct, rename="camel", kw_only=True):
-    replica_count: int | None = None
+    replica_count: Annotated[int, msgspec.Meta(ge=0)] | None = None
     image: Image = msgspec.field(default_factory=Image)
     modules: dict[str, Any] = msgspec.field(default_factory=dict)
     kube_api_config: dict[str, Any] = msgspec.field(default_factory=dict, name="kubeAPIConfig")
@@ -79,6 +83,7 @@ class Present:
     config: str = ""
     deployment: Object = field(default_factory=dict)
     service: Object = field(default_factory=dict)
+    namespace: Object | None = None
 
 
 def definitions() -> list[Object]:
@@ -98,11 +103,21 @@ def manifests(wishes: Wishes, present: Present = Present()) -> list[Object]:
     """What is to be in the cluster. Raises KeadmError for a ``--set`` that does not fit."""
     values = _values(wishes)
     made = {obj["kind"]: obj for obj in shipped() if objects.name(obj) == "cloudcore"}
-    config = _configuration(made["ConfigMap"], values, wishes, present)
-    made["ConfigMap"]["data"][CONFIG_KEY] = config
-    _shape(made["Deployment"], values.cloud_core, present, config)
+    text, config = _configuration(made["ConfigMap"], values, wishes, present)
+    made["ConfigMap"]["data"][CONFIG_KEY] = text
+    _shape(made["Deployment"], values.cloud_core, present, text)
+    _listen(made["Deployment"], config)
     _open(made["Service"], values.cloud_core.service, present)
-    return [made.get(obj["kind"], obj) if objects.namespace(obj) == "kubeedge" else obj for obj in shipped()]
+    found = [made.get(obj["kind"], obj) if objects.namespace(obj) == "kubeedge" else obj for obj in shipped()]
+    for obj in found:
+        if obj["kind"] == "Namespace" and present.namespace is not None:
+            obj["metadata"]["labels"] = _pod_security(present.namespace)
+    return found
+
+
+def _pod_security(namespace: Object) -> dict[str, str]:
+    """The levels of a namespace that is there stay: pods of others may run in it (EdgeMesh's do, and need `privileged`)."""
+    return {key: value for key, value in objects.labels(namespace).items() if key.startswith("pod-security.kubernetes.io/")}
 
 
 def _values(wishes: Wishes) -> Values:
@@ -119,33 +134,37 @@ def _values(wishes: Wishes) -> Values:
     return values
 
 
-def _configuration(shipped_map: Object, values: Values, wishes: Wishes, present: Present) -> str:
-    """cloudcore.yaml: as shipped, then as it is in the cluster, then as asked for. Raises KeadmError."""
+def _configuration(shipped_map: Object, values: Values, wishes: Wishes, present: Present) -> tuple[str, CloudCoreConfig]:
+    """cloudcore.yaml and what it says: as shipped, then as it is in the cluster, then as asked for. Raises KeadmError."""
     tree = yaml.safe_load(shipped_map["data"][CONFIG_KEY])
     names, monitor = tree["modules"]["cloudHub"]["dnsNames"], tree["commonConfig"]["monitorServer"]
     core = values.cloud_core
     asked = {"modules": core.modules, "kubeAPIConfig": core.kube_api_config, "featureGates": core.feature_gates}
+    there = f"ConfigMap kubeedge/cloudcore: {CONFIG_KEY}"
     try:
+        settings.parse(present.config, CloudCoreConfig, origin=there)
         tree = merged(tree, yaml.safe_load(present.config) or {})
         tree = merged(tree, {key: part for key, part in asked.items() if part})
-    except yaml.YAMLError as error:
-        raise KeadmError(f"ConfigMap kubeedge/cloudcore: {CONFIG_KEY} is no YAML: {error}; correct it or delete it") from error
-    hub = tree["modules"]["cloudHub"]
-    hub["advertiseAddress"] = list(wishes.advertise) or [address for address in hub.get("advertiseAddress") or () if address]
-    hub["dnsNames"] = list(dict.fromkeys([*(name for name in hub.get("dnsNames") or () if name), *names]))
-    tree["commonConfig"]["monitorServer"] = monitor  # the probes are there
-    text = yaml.safe_dump(tree, sort_keys=True)
-    try:
-        check(settings.parse(text, CloudCoreConfig, origin="cloudcore.yaml"), origin="cloudcore.yaml")
+        settings.parse(yaml.safe_dump(tree), CloudCoreConfig, origin=CONFIG_KEY)  # before it is taken apart
+        hub = tree["modules"]["cloudHub"]
+        hub["advertiseAddress"] = list(wishes.advertise) or [address for address in hub.get("advertiseAddress") or () if address]
+        hub["dnsNames"] = list(dict.fromkeys([*(name for name in hub.get("dnsNames") or () if name), *names]))
+        tree["commonConfig"]["monitorServer"] = monitor  # the probes are there
+        text = yaml.safe_dump(tree, sort_keys=True)
+        config = settings.parse(text, CloudCoreConfig, origin=CONFIG_KEY)
+        check(config, origin=CONFIG_KEY)
     except settings.SettingsError as error:
-        raise KeadmError(str(error)) from error
-    return text
+        hint = ". Correct it (kubectl -n kubeedge edit configmap cloudcore), or delete it" if str(error).startswith(there) else ""
+        raise KeadmError(f"{error}{hint}") from error
+    return text, config
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Blocks merge, everything else is replaced; neither argument changes."""
+    """Blocks merge, everything else is replaced; a block without content is none. Neither argument changes."""
     result = copy.deepcopy(base)
     for key, value in over.items():
+        if value is None and isinstance(result.get(key), dict):
+            continue
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
         result[key] = merged(result[key], value) if both else copy.deepcopy(value)
     return result
@@ -166,6 +185,14 @@ def _shape(deployment: Object, core: CloudCore, present: Present, config: str) -
     }
     wanted = {key: _first(value, pod_now.get(key)) for key, value in asked.items()}
     pod.update({key: value for key, value in wanted.items() if value is not None})
+
+
+def _listen(deployment: Object, config: CloudCoreConfig) -> None:
+    """The ports have names by which the Service finds them."""
+    hub = config.modules.cloud_hub
+    numbers = {"cloudhub": hub.websocket.port, "cloudhub-https": hub.https.port}
+    for port in deployment["spec"]["template"]["spec"]["containers"][0]["ports"]:
+        port["containerPort"] = numbers.get(port["name"], port["containerPort"])
 
 
 def _fill(container: Object, now: Object, core: CloudCore) -> None:

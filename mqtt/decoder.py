@@ -13,7 +13,7 @@ from mqtt.properties import Properties
 from mqtt.propertycodec import read_properties
 from mqtt.wire import Reader, topic_of
 
-_FROM_CLIENT: Final = frozenset({1, 3, 4, 5, 6, 7, 8, 10, 12, 14, 15})
+_FROM_CLIENT: Final = frozenset({3, 4, 5, 6, 7, 8, 10, 12, 14, 15})
 _FROM_SERVER: Final = frozenset({2, 3, 4, 5, 6, 7, 9, 11, 13, 14, 15})
 _FLAGS: Final = (0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0)
 _SHORT: Final[dict[int, Callable[[int], Ack]]] = {0x40: PubAck, 0x50: PubRec, 0x62: PubRel, 0x70: PubComp}

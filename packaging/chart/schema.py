@@ -35,28 +35,37 @@ def block(**keys: Schema) -> Schema:
     return {"type": "object", "additionalProperties": False, "properties": keys}
 
 
+def whole(**keys: Schema) -> Schema:
+    """As ``block``, and none of them may be taken away (``--set key=null``): the templates look into them."""
+    return block(**keys) | {"required": sorted(keys)}
+
+
 def values_schema() -> Schema:
     """The whole file."""
     blocks, definitions = msgspec.json.schema_components((Modules, KubeAPIConfig), ref_template="#/definitions/{name}")
     modules, kube_api = blocks
+    parts = {
+        "cloudCore": _cloud_core(modules, kube_api),
+        "serviceAccount": block(annotations=TEXTS),
+        "crds": whole(enabled=BOOLEAN),
+        "podDisruptionBudget": whole(enabled=BOOLEAN, maxUnavailable={"type": ["integer", "string"]}),
+        "networkPolicy": block(
+            enabled=BOOLEAN,
+            monitoringFrom=OBJECTS,
+            egress=whole(enabled=BOOLEAN, apiServerPorts={"type": "array", "items": count(), "minItems": 1}),
+        )
+        | {"required": ["egress", "enabled"]},
+        "autoscaling": whole(enabled=BOOLEAN, minReplicas=count(), maxReplicas=count(), targetCPUUtilizationPercentage=count()),
+        "serviceMonitor": block(enabled=BOOLEAN, interval=WORD, labels=TEXTS) | {"required": ["enabled", "interval"]},
+        "namespace": whole(create=BOOLEAN),
+    }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Values of the chart cloudcore",
-        **block(
-            cloudCore=_cloud_core(modules, kube_api),
-            serviceAccount=block(annotations=TEXTS),
-            crds=block(enabled=BOOLEAN),
-            podDisruptionBudget=block(enabled=BOOLEAN, maxUnavailable={"type": ["integer", "string"]}),
-            networkPolicy=block(
-                enabled=BOOLEAN,
-                monitoringFrom=OBJECTS,
-                egress=block(enabled=BOOLEAN, apiServerPorts={"type": "array", "items": count(), "minItems": 1}),
-            ),
-            autoscaling=block(enabled=BOOLEAN, minReplicas=count(), maxReplicas=count(), targetCPUUtilizationPercentage=count()),
-            serviceMonitor=block(enabled=BOOLEAN, interval=WORD, labels=TEXTS),
-            namespace=block(create=BOOLEAN),
-            **{"global": ANYTHING},  # helm's own, for charts that contain this one
-        ),
+        "type": "object",
+        "additionalProperties": False,
+        "properties": parts | {"global": ANYTHING},  # helm's own, for charts that contain this one
+        "required": sorted(parts),
         "definitions": {name: _strict(found) for name, found in sorted(definitions.items())},
     }
 
@@ -65,7 +74,8 @@ def _cloud_core(modules: Schema, kube_api: Schema) -> Schema:
     pull = choice("Always", "IfNotPresent", "Never")
     return block(
         replicaCount=count(0),
-        image=block(repository=WORD, tag=TEXT, pullPolicy=pull, pullSecrets={"type": "array", "items": block(name=WORD)}),
+        image=block(repository=WORD, tag=TEXT, pullPolicy=pull, pullSecrets={"type": "array", "items": block(name=WORD)})
+        | {"required": ["pullPolicy", "repository"]},
         modules=modules,
         kubeAPIConfig=kube_api,
         featureGates={"type": "object", "additionalProperties": BOOLEAN},
@@ -90,7 +100,7 @@ def _cloud_core(modules: Schema, kube_api: Schema) -> Schema:
         terminationGracePeriodSeconds=count(0),
         labels=TEXTS,
         annotations=TEXTS,
-    )
+    ) | {"required": ["image", "modules", "replicaCount", "service", "terminationGracePeriodSeconds"]}
 
 
 def _strict(found: Schema) -> Schema:

@@ -176,14 +176,18 @@ class Api:
         return self.request("DELETE", path, body, **options)
 
     def until(self, path: str, condition: Callable[[Answer], Any], *, keep: bool = True, **options: Any) -> Answer:
-        """Asks until ``condition`` holds of the answer; only the last answer is a step. For what controllers do in their time."""
+        """Asks until ``condition`` holds of the answer; only this answer is a step. For what controllers do in their time."""
         deadline = time.monotonic() + PATIENCE
-        while not _holds(condition, self.get(path, keep=False, **options)):
+        place = len(self.steps)
+        while not _holds(condition, found := self.get(path, **options)):
+            del self.steps[place:]
             if time.monotonic() > deadline:
                 self.note(f"waiting for {path}", "what was waited for has not come")
-                break
+                return found
             time.sleep(0.03)
-        return self.get(path, keep=keep, **options)
+        if not keep:
+            del self.steps[place:]
+        return found
 
     def note(self, asked: str, found: Any, differs: str | Mapping[str, str] = "") -> None:
         """A step that is no request: something that the scenario has found out."""

@@ -138,8 +138,8 @@ def test_an_upgrade_brings_the_edges_back_and_leaves_their_pods_alone(
     cloud: ChartedCloud, edge: Edge, helm: Helm, tmp_path: Path
 ) -> None:
     before, old = running(cloud), cloud.replicas().keys()
-    more = ("--reuse-values", *image("second"), "--set=cloudCore.modules.cloudHub.nodeLimit=500", "--wait", "--timeout=120s")
-    helm("upgrade", "cloudcore", next_chart(tmp_path), "-n", "kubeedge", *more)
+    more = (*image("second"), "--set=cloudCore.modules.cloudHub.nodeLimit=500", "--wait", "--timeout=120s")
+    helm("upgrade", "cloudcore", next_chart(tmp_path), "-n", "kubeedge", "--reset-then-reuse-values", *more)
     assert not old & cloud.replicas().keys()
     definition = cloud.get("customresourcedefinition", "objectsyncs.reliablesyncs.kubeedge.io")
     assert "In version 99" in definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"]

@@ -87,6 +87,9 @@ def test_a_changed_configuration_rolls_the_pods(helm: Helm) -> None:
         ("cloudCore.modules.cloudHub.nodeLimit=many", "got string, want integer"),
         ("cloudCore.securityContext.privileged=true", "additional properties 'securityContext' not allowed"),
         ("iptablesManager.enable=true", "additional properties 'iptablesManager' not allowed"),
+        ("cloudCore.modules.cloudHub.dnsNames=edge.example", "got string, want array"),
+        ("cloudCore.modules=null", "missing property 'modules'"),
+        ("autoscaling=null", "missing property 'autoscaling'"),
         ("cloudCore.service.type=Nodeport", "value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'"),
     ],
 )

@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import toolchain
+
 HERE = Path(__file__).resolve().parent
 FLAGS = "-trimpath -buildvcs=false"
 
@@ -110,34 +112,51 @@ def ensure(say: Say, suite: Suite = CONTROL_PLANE) -> Path:
     for program, package in suite.needs:
         if shutil.which(program) is None:
             raise Unavailable(f"{program} is missing (apt-get install {package})")
-    have = _go(suite)
-    folder = suite.folder(have)
+    go = _go(suite)
+    folder = suite.folder(go.version)
     if suite.complete(folder):
         return folder
-    _must_be_new_enough(suite, have)
     with _alone(folder):
         if not suite.complete(folder):
-            _build(suite, folder, say)
+            _build(suite, go, folder, say)
     return folder
 
 
-def _go(suite: Suite) -> str:
-    """What `go version` says: "go1.24.4 linux/amd64". Raises Unavailable."""
+@dataclass(frozen=True)
+class Go:
+    """version: what it says of itself, such as "go1.24.4 linux/amd64"."""
+
+    program: str
+    version: str
+
+    def reaches(self, needed: tuple[int, int]) -> bool:
+        found = re.match(r"go(\d+)\.(\d+)", self.version)
+        return found is None or (int(found[1]), int(found[2])) >= needed
+
+
+def _go(suite: Suite) -> Go:
+    """The one of this machine, or a newer one that it fetches. Raises Unavailable."""
     program = shutil.which("go")
     if program is None:
         raise Unavailable(f"Go is missing ({_dotted(suite.needed_go)} or newer, to build {suite.names[0]})")
+    here = _asked(program)
+    if here.reaches(suite.needed_go):
+        return here
+    try:
+        with _alone(cache() / "toolchain"):
+            return _asked(toolchain.fetch(program, _environment()))
+    except toolchain.NotFetched as error:
+        raise Unavailable(
+            f"Go is too old: {here.version}; {_dotted(suite.needed_go)} or newer is needed to build {suite.names[0]} "
+            f"{suite.version}, and Go {toolchain.VERSION} cannot be fetched: {error}"
+        ) from error
+
+
+def _asked(program: str) -> Go:
     done = subprocess.run([program, "version"], capture_output=True, text=True, check=False, cwd=HERE, env=_environment())
     if done.returncode:
         raise Unavailable(f"{program} does not work: {done.stderr.strip()}")
-    return done.stdout.strip().removeprefix("go version ")
-
-
-def _must_be_new_enough(suite: Suite, have: str) -> None:
-    found = re.match(r"go(\d+)\.(\d+)", have)
-    if found and (int(found[1]), int(found[2])) < suite.needed_go:
-        raise Unavailable(
-            f"Go is too old: {have}; {_dotted(suite.needed_go)} or newer is needed to build {suite.names[0]} {suite.version}"
-        )
+    return Go(program, done.stdout.strip().removeprefix("go version "))
 
 
 def _dotted(version: tuple[int, int]) -> str:
@@ -157,7 +176,7 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _build(suite: Suite, folder: Path, say: Say) -> None:
+def _build(suite: Suite, go: Go, folder: Path, say: Say) -> None:
     """Into a folder beside the final one, which is then renamed: what is there is complete. One command for all of a suite: it
     links one program while it compiles for the next."""
     say(f"building {', '.join(suite.names)} {suite.version} for the tests into {folder} (the first time: minutes) ...")
@@ -166,7 +185,7 @@ def _build(suite: Suite, folder: Path, say: Say) -> None:
         target = Path(made) / "programs"
         target.mkdir()
         packages = [f"{suite.module}/cmd/{name}" for name in suite.names]
-        _run(suite, ["go", "build", "-ldflags", suite.link_flags, "-o", f"{target}/", *packages])
+        _run(suite, [go.program, "build", "-ldflags", suite.link_flags, "-o", f"{target}/", *packages])
         if folder.exists():
             shutil.rmtree(folder)
         target.rename(folder)
@@ -181,7 +200,7 @@ def _run(suite: Suite, argv: list[str]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """GOTOOLCHAIN=local: a Go that is too old is said to be so, and does not fetch another one."""
+    """GOTOOLCHAIN=local: whether another Go is fetched, and which, is decided here and not by go.mod."""
     return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": FLAGS, "GOTOOLCHAIN": "local", "GOWORK": "off"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from differential.conversation import Api
+from differential.conversation import Answer, Api
 from differential.scenario import scenario
 from differential.workloads import listed, workload
 
@@ -103,7 +103,12 @@ def test_generations(api: Api, kind: str) -> None:
     api.until(place, lambda found: found["status"]["observedGeneration"] == found["metadata"]["generation"])
     api.patch(place, {"spec": {"selector": {"matchLabels": {"app": "x"}}}})
     if kind == "Deployment":
+        api.until("apps/v1/replicasets", _all_observed, keep=False)
         listed(api, "apps/v1/replicasets")
+
+
+def _all_observed(found: Answer) -> bool:
+    return all(item["status"]["observedGeneration"] == item["metadata"]["generation"] for item in found["items"])
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "ReplicaSet"])

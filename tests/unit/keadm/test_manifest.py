@@ -100,6 +100,11 @@ def test_the_probes_stay_where_the_manifests_look_for_them() -> None:
         ("cloudCore.modules.cloudHub.nodelimit=3", "did you mean `nodeLimit`"),
         ("cloudCore.modules.cloudHub.advertiseAddress={box}", "'box' is not an IP address"),
         ("nonsense", "path=value"),
+        ("cloudCore.modules.cloudHub=null", "`modules.cloudHub`: expected `object`"),
+        ("cloudCore.modules.cloudHub.dnsNames=edge.example", "`modules.cloudHub.dnsNames`: expected `array`"),
+        ("cloudCore.service.type=Nodeport", "`cloudCore.service.type`: invalid enum value 'Nodeport'"),
+        ("cloudCore.service.cloudhubNodePort=70000", "`cloudCore.service.cloudhubNodePort`"),
+        ("cloudCore.replicaCount=-1", "`cloudCore.replicaCount`"),
     ],
 )
 def test_what_does_not_fit_is_named(expression: str, why: str) -> None:
@@ -115,9 +120,31 @@ def test_the_configuration_of_a_kubeedge_that_was_there_is_kept() -> None:
     assert "cloudcore.kubeedge.svc" in hub(found)["dnsNames"]
 
 
-def test_a_broken_configuration_in_the_cluster_is_named() -> None:
-    with pytest.raises(KeadmError, match="ConfigMap kubeedge/cloudcore"):
-        manifests(Wishes(), Present("a: [b"))
+@pytest.mark.parametrize("text", ["a: [b", "- a", "text", "modules: [a]", "modules: {cloudHub: {dnsNames: edge.example}}"])
+def test_a_broken_configuration_in_the_cluster_is_named(text: str) -> None:
+    with pytest.raises(KeadmError, match=r"ConfigMap kubeedge/cloudcore: .*kubectl -n kubeedge edit configmap cloudcore"):
+        manifests(Wishes(), Present(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "modules:\n", "modules: {cloudHub: }", "commonConfig:\n", "commonConfig: {monitorServer: }"]
+)
+def test_a_block_without_content_is_as_none(text: str) -> None:
+    assert hub(made(present=Present(text))) == hub(made())
+
+
+def test_the_service_finds_ports_that_the_configuration_has_changed() -> None:
+    found = made(Wishes(sets=("cloudCore.modules.cloudHub.websocket.port=11000,cloudCore.modules.cloudHub.https.port=11002",)))
+    ports = {port["name"]: port["containerPort"] for port in pod(found)["containers"][0]["ports"]}
+    assert ports == {"cloudhub": 11000, "cloudhub-https": 11002, "monitor": 9091}
+    assert {port["targetPort"] for port in found["Service"]["spec"]["ports"]} == {"cloudhub", "cloudhub-https"}
+
+
+@pytest.mark.parametrize("labels", [{}, {"pod-security.kubernetes.io/enforce": "privileged"}])
+def test_the_pod_security_of_a_namespace_that_is_there_stays(labels: dict[str, str]) -> None:
+    there = {"metadata": {"name": "kubeedge", "labels": labels | {"kubernetes.io/metadata.name": "kubeedge"}}}
+    (space,) = (one for one in manifests(Wishes(), Present(namespace=there)) if one["kind"] == "Namespace")
+    assert space["metadata"]["labels"] == labels
 
 
 def definition(**versions: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import programs
 import pytest
+import toolchain
 
 
 @pytest.fixture
@@ -41,11 +42,45 @@ def test_no_go_is_named(machine: Path) -> None:
         programs.ensure(print, programs.CONTROL_PLANE)
 
 
-def test_an_old_go_is_named(machine: Path) -> None:
+OLD_GO = """
+case "$1 $2" in
+  "version ") echo go version go1.19.8 linux/amd64;;
+  "env GOOS") echo linux; echo amd64;;
+  "mod download") %s;;
+  *) echo "$0 $* is not for an old one" >&2; exit 1;;
+esac
+"""
+
+
+def test_an_old_go_is_named_when_it_cannot_fetch_a_newer_one(machine: Path) -> None:
     program(machine, "etcd", "")
-    program(machine, "go", "echo go version go1.19.8 linux/amd64")
-    with pytest.raises(programs.Unavailable, match=r"Go is too old: go1\.19\.8 .* 1\.24 or newer"):
+    program(machine, "go", OLD_GO % 'echo "no network" >&2; exit 1')
+    with pytest.raises(programs.Unavailable, match=r"Go is too old: go1\.19\.8 .* 1\.24 or newer .*: no network"):
         programs.ensure(print, programs.CONTROL_PLANE)
+
+
+def test_an_old_go_fetches_a_newer_one(machine: Path) -> None:
+    """As it comes out of the module cache: nothing can be run, and modules have another name."""
+    fetched = machine / "fetched"
+    for folder in ("bin", "pkg/tool/linux_amd64", "src/cmd"):
+        (fetched / folder).mkdir(parents=True)
+    program(fetched / "bin", "go", GOOD_GO)
+    program(fetched / "pkg/tool/linux_amd64", "compile", "")
+    for file in ("src/_go.mod", "src/cmd/_go.mod"):
+        (fetched / file).write_text("module std\n")
+    for path in (path for path in fetched.rglob("*") if path.is_file()):
+        path.chmod(0o444)
+    answer = f'[ "$4" = golang.org/toolchain@v0.0.1-go{toolchain.VERSION}.linux-amd64 ] && echo \'{{"Dir": "{fetched}"}}\''
+    program(machine, "go", OLD_GO % answer)
+    folder = programs.ensure(lambda _: None, programs.HELM)
+    assert (folder / "helm").is_file()
+    assert (fetched / "src/go.mod").read_text() == (fetched / "src/cmd/go.mod").read_text() == "module std\n"
+    assert (fetched / "pkg/tool/linux_amd64/compile").stat().st_mode & 0o111
+    assert programs.ensure(print, programs.HELM) == folder
+
+
+def test_what_is_fetched_is_new_enough() -> None:
+    assert all(programs.Go("go", f"go{toolchain.VERSION} linux/amd64").reaches(suite.needed_go) for suite in programs.SUITES)
 
 
 GOOD_GO = """

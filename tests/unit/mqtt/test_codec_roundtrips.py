@@ -78,10 +78,15 @@ def test_byte_by_byte_a_large_packet_is_collected_in_linear_time() -> None:
     assert decoder.next() == message
 
 
-@given(st.binary(max_size=60), st.sampled_from([None, *Version]))
-@example(b"\x10\x80\x80\x80\x80\x01", None)
-def test_garbage_raises_one_of_the_three_errors_and_nothing_else(data: bytes, version: Version | None) -> None:
+@given(st.binary(max_size=60), st.sampled_from([None, *Version]), st.booleans())
+@example(b"\x10\x80\x80\x80\x80\x01", None, False)
+@example(b"\x10\x00", Version.V5, True)
+def test_garbage_raises_one_of_the_three_errors_and_nothing_else(data: bytes, version: Version | None, server: bool) -> None:
     decoder = Decoder(64, version)
+    if server and version is not None:
+        decoder = Decoder(64)
+        decoder.feed(encode(Connect(version), version))
+        decoder.next()
     decoder.feed(data)
     try:
         drained(decoder)
