@@ -60,7 +60,14 @@ def _shared(command: Any) -> Any:
 @click.option("--print", "print_only", is_flag=True, help="print what would be applied; no cluster is asked")
 @click.option("-d", "--dry-run", is_flag=True, help="let the cluster check everything, but change nothing")
 @click.option("--force", is_flag=True, help="do not wait until cloudcore runs")
-@click.option("--timeout", default=180.0, show_default=True, metavar="SECONDS", help="how long to wait for that")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=180.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="how long to wait for that",
+)
 def init_command(kube_config: Path | None, *, print_only: bool, **options: Any) -> None:
     """Install cloudcore in a Kubernetes cluster, or upgrade it."""
     wishes = _wishes(options)

@@ -76,6 +76,20 @@ def test_a_second_run_changes_nothing_and_a_third_only_what_is_asked(clean: Clus
     assert clean.request("GET", DEPLOYMENT)["spec"]["replicas"] == 3
 
 
+def test_the_pod_security_of_the_namespace_stays_as_it_is(clean: Cluster) -> None:
+    """Also where an earlier run has set it: others' pods may need another level."""
+    assert init(clean.admin, "--force") == 0
+    level = "pod-security.kubernetes.io/enforce"
+    before = clean.request("GET", f"/api/v1{SPACE}")
+    assert before["metadata"]["labels"][level] == "restricted"
+    for wanted in ("privileged", "restricted"):
+        space = clean.request("GET", f"/api/v1{SPACE}")
+        space["metadata"]["labels"][level] = wanted
+        clean.request("PUT", f"/api/v1{SPACE}", space)
+        assert init(clean.admin, "--force") == 0
+        assert clean.request("GET", f"/api/v1{SPACE}")["metadata"]["labels"][level] == wanted
+
+
 def test_a_dry_run_changes_nothing(clean: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert init(clean.admin, "--dry-run") == 0
     assert "5 created" in capsys.readouterr().err
