@@ -169,16 +169,15 @@ class Resources:
             return found
 
         with _warned(warnings):
-            entry = await self._api.update(
-                kind,
-                target.namespace,
-                target.name,
-                change,
-                subresource=target.subresource,
-                dry_run=request.dry_run,
-                size=len(data),
-            )
+            entry = await self._update(kind, request, target, change, size=len(data))
         return self._one(kind, request, 200, entry, warnings)
+
+    async def _update(
+        self, kind: Kind, request: Request, target: Target, change: Callable[[Object], Object], *, size: int, patch: bool = False
+    ) -> Entry:
+        where = kind, target.namespace, target.name
+        subresource, dry_run = target.subresource, request.dry_run
+        return await self._api.update(*where, change, subresource=subresource, dry_run=dry_run, patch=patch, size=size)
 
     async def _received(
         self, kind: Kind, request: Request, target: Target, data: bytes, validation: str
@@ -207,16 +206,7 @@ class Resources:
                 _check_place(obj, target)
             return obj
 
-        entry = await self._api.update(
-            kind,
-            target.namespace,
-            target.name,
-            change,
-            subresource=target.subresource,
-            dry_run=request.dry_run,
-            patch=True,
-            size=len(data),
-        )
+        entry = await self._update(kind, request, target, change, size=len(data), patch=True)
         return self._one(kind, request, 200, entry, warnings)
 
     async def _delete(self, kind: Kind, request: Request, target: Target, data: bytes) -> Response:

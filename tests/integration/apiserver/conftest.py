@@ -15,8 +15,12 @@ import pytest
 import trio
 
 from cloudcore.apiserver import ApiServerSettings, serve
+from cloudcore.apiserver.api import Api
+from cloudcore.apiserver.registry import Registry
+from cloudcore.apiserver.store import Store
 from kube import kubeconfig
 from kube.client import Client
+from kube.resources import NAMESPACES
 from viaduct.tls import client_context
 
 KUBECTL = os.environ.get("TEST_KUBECTL", "kubectl")
@@ -109,3 +113,18 @@ async def kubectl(server: Server) -> Server:
     version = json.loads(await server.kubectl("version", "--client", "-o", "json"))
     server.minor = int(version["clientVersion"]["minor"].rstrip("+"))
     return server
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    """The verbs on a real store, in this process, with namespaces ``default`` and ``shop``; no controller runs."""
+    store = Store(tmp_path / "objects.db")
+    await trio.to_thread.run_sync(store.open)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(store.run)
+        found = Api(store, Registry())
+        for name in ("default", "shop"):
+            await found.create(found.registry.of(NAMESPACES), "", {"metadata": {"name": name}})
+        with trio.fail_after(60):
+            yield found
+        nursery.cancel_scope.cancel()

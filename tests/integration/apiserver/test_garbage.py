@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-
-import pytest
-import trio
 
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.apps.garbage import Garbage
 from cloudcore.apiserver.apps.ownership import Ownership
 from cloudcore.apiserver.crd.definitions import Definitions
-from cloudcore.apiserver.registry import Registry
-from cloudcore.apiserver.store import Store
 from kube.objects import Object, uid
 from kube.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SECRETS, Resource
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    store = Store(tmp_path / "objects.db")
-    await trio.to_thread.run_sync(store.open)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(store.run)
-        found = Api(store, Registry())
-        for name in ("default", "shop"):
-            await create(found, NAMESPACES, name, where="")
-        with trio.fail_after(60):
-            yield found
-        nursery.cancel_scope.cancel()
 
 
 async def create(api: Api, resource: Resource, name: str, *owners: Object, where: str = "default", **fields: Any) -> Object:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import trio
@@ -12,11 +10,9 @@ import trio
 from cloudcore.apiserver import heavy
 from cloudcore.apiserver.api import Api
 from cloudcore.apiserver.kinds import Kind
-from cloudcore.apiserver.registry import Registry
-from cloudcore.apiserver.store import Store
 from kube.field_errors import FieldError
 from kube.objects import Object
-from kube.resources import CONFIG_MAPS, NAMESPACES
+from kube.resources import CONFIG_MAPS
 from kube.status import Conflict
 
 
@@ -32,19 +28,6 @@ class Slow(Kind):
         self.asked += 1
         assert self.go.wait(20), "the loop is held up: nobody lets it go"
         return []
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    store = Store(tmp_path / "objects.db")
-    await trio.to_thread.run_sync(store.open)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(store.run)
-        found = Api(store, Registry())
-        await found.create(found.registry.of(NAMESPACES), "", {"metadata": {"name": "default"}})
-        with trio.fail_after(60):
-            yield found
-        nursery.cancel_scope.cancel()
 
 
 def body(**data: str) -> Object:
