@@ -59,7 +59,7 @@ class ReplicaSets:
         if not is_deleting(owner):
             try:
                 if surplus < 0:
-                    await in_growing_batches([partial(self._create_one, owner)] * -surplus)
+                    await in_growing_batches([partial(self._create_one, owner)] * min(-surplus, BURST))
                 elif surplus > 0:
                     await self._delete(owner, active, min(surplus, BURST))
             except ApiError as error:

@@ -63,6 +63,17 @@ async def test_a_controller_that_dies_again_and_again_never_makes_too_many(api: 
     assert most <= 60 + 16
 
 
+async def test_an_absurd_number_of_pods_costs_no_memory_at_once(api: Api) -> None:
+    await create(api, REPLICA_SETS, "web", spec=workload(2**62))
+    with trio.move_on_after(20):
+        async with trio.open_nursery() as running:
+            running.start_soon(ReplicaSets(api, index_of(api)).run)
+            while api.store.count(PODS.qualified) < 3:
+                await trio.sleep(0.01)
+            running.cancel_scope.cancel()
+    assert api.store.count(PODS.qualified) >= 3
+
+
 async def test_changes_that_nobody_can_tell_any_more(api: Api) -> None:
     for resource in (PODS, REPLICA_SETS):
         api.store._histories[resource.qualified] = History(api.store.revision, changes=3)
