@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ from kube.resources import NAMESPACES
 
 _ATTEMPTS: Final = 5
 """How often a large object is worked on beside the store while others change it; Kubernetes, too, gives up patches then."""
+_LAST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+"""Seconds since the epoch: who wants more grace than a timestamp can tell gets what it can."""
 
 
 class _Moved(Exception):
@@ -257,7 +260,7 @@ def _begin_deletion(kind: Kind, obj: Object, grace: int) -> Object | None:
         found["generation"] = found.get("generation", 0) + 1
     if grace == 0 and not _holders(obj):
         return None
-    found["deletionTimestamp"] = timestamp(time.time() + grace)
+    found["deletionTimestamp"] = timestamp(min(time.time() + grace, _LAST))
     if kind.resource != NAMESPACES:
         found["deletionGracePeriodSeconds"] = grace
     kind.begin_deletion(obj)

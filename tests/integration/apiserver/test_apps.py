@@ -74,6 +74,14 @@ async def test_an_absurd_number_of_pods_costs_no_memory_at_once(api: Api) -> Non
     assert api.store.count(PODS.qualified) >= 3
 
 
+async def test_more_grace_than_time_can_tell_holds_up_nobody(api: Api) -> None:
+    pod = {"containers": [{"name": "c", "image": "x:1"}], "terminationGracePeriodSeconds": 2**62}
+    await create(api, PODS, "patient", spec={**pod, "nodeName": "edge-1"})
+    result = await api.delete(api.registry.of(PODS), "default", "patient")
+    assert result.after is not None
+    assert result.after.obj["metadata"]["deletionTimestamp"].startswith("9999-")
+
+
 async def test_changes_that_nobody_can_tell_any_more(api: Api) -> None:
     for resource in (PODS, REPLICA_SETS):
         api.store._histories[resource.qualified] = History(api.store.revision, changes=3)
