@@ -185,6 +185,7 @@ class Decoder:
                 return value, at + 1
             shift += 7
         if shift > 21:
+            self._check_first(data[pos])
             raise MalformedPacket("the remaining length takes more than four bytes")
         return 0, 0
 
@@ -256,7 +257,7 @@ class Decoder:
                     raise ProtocolViolation("a subscription identifier in a PUBLISH of a client")
         if not topic and (properties is None or "topic_alias" not in properties):
             raise ProtocolViolation("a PUBLISH without topic name and topic alias")
-        return Publish(topic, data[pos:end], qos, first & 1 == 1, first & 8 == 8, number, properties)
+        return Publish(topic, data[pos:end], qos, first & 1 == 1, qos > 0 and first & 8 == 8, number, properties)
 
     def _check_disconnect(self, properties: Properties | None) -> None:
         wrong = "server_reference" if self._types is _FROM_CLIENT else "session_expiry"
