@@ -30,7 +30,7 @@ from mqtt.packets import (
 from mqtt.properties import Properties
 from mqtt.propertycodec import read_properties
 from mqtt.reasons import Reason, from_return_code
-from mqtt.wire import Reader
+from mqtt.wire import Reader, check_count
 
 
 def packet_id(reader: Reader) -> int:
@@ -75,8 +75,9 @@ def _connack(reader: Reader, version: Version) -> ConnAck:
 def _subscribe(reader: Reader, version: Version) -> Subscribe:
     number = packet_id(reader)
     properties = _properties(reader, PacketType.SUBSCRIBE, version)
-    subscriptions = []
+    subscriptions: list[Subscription] = []
     while reader.more:
+        check_count(len(subscriptions), "topic filters")
         topic_filter = _filter(reader)
         options = reader.byte("subscription options")
         if version == Version.V5:
@@ -131,8 +132,9 @@ def _suback(reader: Reader, version: Version) -> SubAck:
 def _unsubscribe(reader: Reader, version: Version) -> Unsubscribe:
     number = packet_id(reader)
     properties = _properties(reader, PacketType.UNSUBSCRIBE, version)
-    filters = []
+    filters: list[str] = []
     while reader.more:
+        check_count(len(filters), "topic filters")
         filters.append(_filter(reader))
     if not filters:
         raise ProtocolViolation("an UNSUBSCRIBE without a topic filter")

@@ -50,6 +50,7 @@ def _read_property(reader: Reader, place: int, found: dict[str, Any]) -> None:
         values = found.setdefault(line.name, [])
         if values and _once(line, place):
             raise ProtocolViolation(f"{line.label} comes twice")
+        wire.check_count(len(values), line.label)
         values.append(value)
     elif line.name in found:
         raise ProtocolViolation(f"{line.label} comes twice")

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from mqtt.errors import MalformedPacket, Unencodable
+from typing import Final
+
+from mqtt.errors import MalformedPacket, ProtocolViolation, Unencodable
 from mqtt.packets import MAX_REMAINING_LENGTH
+from mqtt.reasons import Reason
+
+MOST_ENTRIES: Final = 10_000
+"""How many topic filters, or user properties, one packet may hold. The standard has no bound; but 4 bytes on the wire cost 2 us
+and 80 bytes here, so that a packet of 1 MiB of them would hold up everybody else for half a second."""
+
+
+def check_count(count: int, what: str) -> None:
+    """Raises ProtocolViolation for one entry too many, with ``QUOTA_EXCEEDED``."""
+    if count >= MOST_ENTRIES:
+        raise ProtocolViolation(f"more than {MOST_ENTRIES} {what} in one packet", Reason.QUOTA_EXCEEDED)
 
 
 class Reader:

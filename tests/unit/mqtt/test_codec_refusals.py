@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from mqtt.codec import Decoder, MalformedPacket, PeerError, ProtocolViolation, encode
-from mqtt.packets import Connect, Publish, Subscribe, Subscription, Version
+from mqtt.packets import Connect, Packet, Publish, Subscribe, Subscription, Unsubscribe, Version
 from mqtt.reasons import Reason
 
 V31, V311, V5 = Version
@@ -226,3 +226,24 @@ def test_what_3_1_leaves_open_is_accepted() -> None:
     assert decoder.next() == Subscribe(1, [Subscription("t", 2)])
     decoder.feed(bytes.fromhex("3803000174"))
     assert decoder.next() == Publish("t")  # DUP means nothing at QoS 0
+
+
+@pytest.mark.parametrize("what", ["SUBSCRIBE", "UNSUBSCRIBE", "user properties"])
+def test_how_many_entries_one_packet_may_hold(what: str) -> None:
+    for count in (10_000, 10_001):
+        packet: Packet
+        if what == "SUBSCRIBE":
+            packet = Subscribe(1, [Subscription("t")] * count)
+        elif what == "UNSUBSCRIBE":
+            packet = Unsubscribe(1, ["t"] * count)
+        else:
+            packet = Publish("t", properties={"user_properties": [("", "")] * count})
+        decoder = Decoder(1 << 20)
+        decoder.feed(encode(Connect(V5), V5) + encode(packet, V5))
+        decoder.next()
+        if count == 10_000:
+            assert decoder.next() == packet
+            continue
+        with pytest.raises(ProtocolViolation, match="more than 10000") as caught:
+            decoder.next()
+        assert caught.value.reason is Reason.QUOTA_EXCEEDED
