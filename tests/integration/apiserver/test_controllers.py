@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,36 @@ async def test_a_pod_that_fits_nowhere_says_why_and_only_once(world: World) -> N
     await binder.reconcile()
     assert world.get(PODS, "p", "default")["spec"]["nodeName"] == "large"
     assert world.condition(PODS, "p", "PodScheduled", "default")["status"] == "True"
+
+
+async def test_heartbeats_call_for_no_look_at_pods_that_fit_nowhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.node("small")
+    await world.pod("p", containers=[{"name": "c", "image": "x", "resources": {"requests": {"cpu": "3"}}}])
+    binder, looks = Binder(world.api), []
+    monkeypatch.setattr("cloudcore.apiserver.binder.scheduling.fit", lambda pod, *_: looks.append(pod) or "too small")
+
+    async def seen() -> int:
+        looks.clear()
+        await binder.reconcile()
+        return len(looks)
+
+    async def node(change: Callable[[Object], object]) -> None:
+        def apply(present: Object) -> Object:
+            change(present)
+            return present
+
+        await world.api.update(world.api.registry.of(NODES), "", "small", apply, subresource="status")
+
+    assert await seen()
+    await seen()  # it has told the pod why: that was a change, too
+    for beat in range(3):
+        await node(
+            lambda found, beat=beat: found["status"]["conditions"][0].update(lastHeartbeatTime=f"2026-01-01T00:00:0{beat}Z")
+        )
+        assert not await seen()
+    await node(lambda found: found["status"].update(allocatable={"cpu": "8"}))
+    assert await seen()
+    assert not await seen()
 
 
 async def test_pods_that_do_not_wait_are_left_alone(world: World) -> None:
