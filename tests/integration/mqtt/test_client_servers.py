@@ -1,14 +1,22 @@
-"""The client against mosquitto."""
+"""The client against mosquitto, and against our own broker."""
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trustme
 
+from mqtt.access import Anybody, Identity, Peer
+from mqtt.broker import Config, serve
 from mqtt.client import Client, ConnectFailed, ConnectionLost, Session, connect
+from mqtt.limits import Limits
+from mqtt.listeners import Listener
 from mqtt.packets import Connect, Publish, Subscription, Version, Will
 from mqtt.reasons import Reason
 
@@ -22,6 +30,53 @@ async def deadline() -> Any:
         yield
 
 
+@dataclass
+class Ours:
+    """As Mosquitto in conftest.py."""
+
+    plain: tuple[str, int]
+    secure: tuple[str, int]
+    guarded: tuple[str, int]
+    socket: str
+    authority: trustme.CA
+
+
+class Guard:
+    """User ``me`` with password ``secret``, at one of the listeners."""
+
+    async def authenticate(self, connect: Connect, peer: Peer) -> Identity | Reason:
+        if peer.listener == "guarded" and (connect.username, connect.password) != ("me", b"secret"):
+            return Reason.NOT_AUTHORIZED
+        return await Anybody().authenticate(connect, peer)
+
+
+@pytest.fixture(params=["mosquitto", "ours"])
+def mosquitto_or_none(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue("mosquitto") if request.param == "mosquitto" else None
+
+
+@pytest.fixture
+async def server(mosquitto_or_none: Any, tmp_path: Path) -> AsyncIterator[Any]:
+    if mosquitto_or_none is not None:
+        yield mosquitto_or_none
+        return
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    listeners = [
+        Listener(port=0),
+        Listener(port=0, tls=context),
+        Listener(port=0, name="guarded"),
+        Listener(path=tmp_path / "socket"),
+    ]
+    limits = Limits(receive_maximum=20, topic_aliases=10)
+    async with trio.open_nursery() as nursery:
+        broker = await nursery.start(serve, Config(listeners, limits, Guard()))
+        plain, secure, guarded = (("127.0.0.1", port) for port in broker.ports)
+        yield Ours(plain, secure, guarded, str(tmp_path / "socket"), authority)
+        nursery.cancel_scope.cancel()
+
+
 async def taken(client: Client, count: int) -> list[tuple[str, bytes, int]]:
     found = []
     for _ in range(count):
@@ -31,9 +86,9 @@ async def taken(client: Client, count: int) -> list[tuple[str, bytes, int]]:
 
 
 @VERSIONS
-async def test_every_qos_both_ways(mosquitto: Any, version: Version) -> None:
+async def test_every_qos_both_ways(server: Any, version: Version) -> None:
     topic = f"qos/{version}"
-    async with connect(mosquitto.plain, Connect(version, f"qos-{version}")) as client:
+    async with connect(server.plain, Connect(version, f"qos-{version}")) as client:
         assert await client.subscribe(f"{topic}/+", qos=2) == [Reason.GRANTED_QOS_2]
         for qos in (0, 1, 2):
             reason = await client.publish(f"{topic}/{qos}", b"x" * qos, qos)
@@ -43,11 +98,11 @@ async def test_every_qos_both_ways(mosquitto: Any, version: Version) -> None:
 
 
 @VERSIONS
-async def test_thousands_in_order(mosquitto: Any, version: Version) -> None:
+async def test_thousands_in_order(server: Any, version: Version) -> None:
     """More than both windows, the inbox and one read hold."""
     async with (
-        connect(mosquitto.plain, Connect(version, "consumer")) as consumer,
-        connect(mosquitto.plain, Connect(version, "producer")) as producer,
+        connect(server.plain, Connect(version, "consumer")) as consumer,
+        connect(server.plain, Connect(version, "producer")) as producer,
         trio.open_nursery() as nursery,
     ):
         await consumer.subscribe("burst/#", qos=1)
@@ -62,36 +117,36 @@ async def test_thousands_in_order(mosquitto: Any, version: Version) -> None:
         assert consumer.dropped == 0
 
 
-async def test_many_publishers_on_one_connection_keep_within_the_window_of_the_server(mosquitto: Any) -> None:
-    async with connect(mosquitto.plain, Connect(V5, "many")) as client, trio.open_nursery() as nursery:
+async def test_many_publishers_on_one_connection_keep_within_the_window_of_the_server(server: Any) -> None:
+    async with connect(server.plain, Connect(V5, "many")) as client, trio.open_nursery() as nursery:
         assert (client.answer.properties or {}).get("receive_maximum") == 20
         for number in range(500):
             nursery.start_soon(client.publish, "many", str(number).encode(), 1 + number % 2)
 
 
-async def test_tls_and_unix_socket(mosquitto: Any) -> None:
+async def test_tls_and_unix_socket(server: Any) -> None:
     context = ssl.create_default_context()
-    mosquitto.authority.configure_trust(context)
-    async with connect(mosquitto.secure, Connect(V5, "tls"), tls=context, server_hostname="localhost") as secured:
+    server.authority.configure_trust(context)
+    async with connect(server.secure, Connect(V5, "tls"), tls=context, server_hostname="localhost") as secured:
         await secured.subscribe("way")
-        async with connect(mosquitto.socket, Connect(V311, "unix")) as client:
+        async with connect(server.socket, Connect(V311, "unix")) as client:
             await client.publish("way", b"hello")
         assert (await secured.receive()).payload == b"hello"
 
 
-async def test_tls_with_a_certificate_that_is_not_trusted(mosquitto: Any) -> None:
+async def test_tls_with_a_certificate_that_is_not_trusted(server: Any) -> None:
     with pytest.raises(ConnectFailed, match=r"no TLS with 127.0.0.1:\d+: .*certificate verify failed"):
-        async with connect(mosquitto.secure, Connect(V5), tls=ssl.create_default_context(), server_hostname="localhost"):
+        async with connect(server.secure, Connect(V5), tls=ssl.create_default_context(), server_hostname="localhost"):
             pass
 
 
 @VERSIONS
-async def test_a_wrong_password(mosquitto: Any, version: Version) -> None:
+async def test_a_wrong_password(server: Any, version: Version) -> None:
     with pytest.raises(ConnectFailed, match=r"127.0.0.1:\d+: the server refuses: (not authorized|bad user name)") as caught:
-        async with connect(mosquitto.guarded, Connect(version, "bad", username="me", password=b"wrong")):
+        async with connect(server.guarded, Connect(version, "bad", username="me", password=b"wrong")):
             pass
     assert caught.value.reason in (Reason.NOT_AUTHORIZED, Reason.BAD_USER_NAME_OR_PASSWORD)
-    async with connect(mosquitto.guarded, Connect(version, "good", username="me", password=b"secret")) as client:
+    async with connect(server.guarded, Connect(version, "good", username="me", password=b"secret")) as client:
         await client.publish("t", b"", 1)
 
 
@@ -104,13 +159,13 @@ async def test_nobody_listens() -> None:
             pass
 
 
-async def test_an_identifier_is_assigned(mosquitto: Any) -> None:
-    async with connect(mosquitto.plain, Connect(V5, "")) as client:
+async def test_an_identifier_is_assigned(server: Any) -> None:
+    async with connect(server.plain, Connect(V5, "")) as client:
         assert client.client_id.startswith("auto-")
 
 
-async def test_taken_over(mosquitto: Any) -> None:
-    async with connect(mosquitto.plain, Connect(V5, "twice")) as first, connect(mosquitto.plain, Connect(V5, "twice")):
+async def test_taken_over(server: Any) -> None:
+    async with connect(server.plain, Connect(V5, "twice")) as first, connect(server.plain, Connect(V5, "twice")):
         await first.lost.wait()
         with pytest.raises(ConnectionLost, match=r"the server closed the connection|session taken over"):
             await first.publish("t", b"", 1)
@@ -119,31 +174,31 @@ async def test_taken_over(mosquitto: Any) -> None:
 
 
 @pytest.mark.parametrize("version", [V311, V5], ids=lambda version: version.text)
-async def test_the_will_is_published_when_the_block_fails_and_only_then(mosquitto: Any, version: Version) -> None:
+async def test_the_will_is_published_when_the_block_fails_and_only_then(server: Any, version: Version) -> None:
     will = Will(f"will/{version}", b"gone", 1)
-    async with connect(mosquitto.plain, Connect(version, "watch")) as watcher:
+    async with connect(server.plain, Connect(version, "watch")) as watcher:
         await watcher.subscribe(will.topic, qos=1)
-        async with connect(mosquitto.plain, Connect(version, "mortal", will=will)):
+        async with connect(server.plain, Connect(version, "mortal", will=will)):
             pass
         with trio.move_on_after(0.1):
-            async with connect(mosquitto.plain, Connect(version, "mortal", will=will)):
+            async with connect(server.plain, Connect(version, "mortal", will=will)):
                 await trio.sleep_forever()
         await watcher.publish(will.topic, b"so far none", 1)
         assert (await watcher.receive()).payload == b"so far none"
         with pytest.raises(ZeroDivisionError):
-            async with connect(mosquitto.plain, Connect(version, "mortal", will=will)):
+            async with connect(server.plain, Connect(version, "mortal", will=will)):
                 raise ZeroDivisionError
         assert (await watcher.receive()).payload == b"gone"
 
 
 @pytest.mark.parametrize("version", [V311, V5], ids=lambda version: version.text)
-async def test_a_session_goes_on_where_it_ended(mosquitto: Any, version: Version) -> None:
+async def test_a_session_goes_on_where_it_ended(server: Any, version: Version) -> None:
     """What came while nobody was there, and what had not been acknowledged, comes; nothing twice."""
     asked = Connect(version, f"resume-{version}", False, properties={"session_expiry": 60} if version == V5 else None)
     session = Session()
     topic = f"resume/{version}"
-    async with connect(mosquitto.plain, Connect(version, "other")) as other:
-        async with connect(mosquitto.plain, asked, session=session, manual_acknowledgement=True) as client:
+    async with connect(server.plain, Connect(version, "other")) as other:
+        async with connect(server.plain, asked, session=session, manual_acknowledgement=True) as client:
             assert not client.answer.session_present
             await client.subscribe(topic, qos=2)
             await other.publish(topic, b"one", 1)
@@ -153,7 +208,7 @@ async def test_a_session_goes_on_where_it_ended(mosquitto: Any, version: Version
             client.acknowledge(first)
             await client.publish("elsewhere", b"", 1)  # so that the acknowledgement has been read
         await other.publish(topic, b"four", 2)
-        async with connect(mosquitto.plain, asked, session=session) as client:
+        async with connect(server.plain, asked, session=session) as client:
             assert client.answer.session_present
             assert client.forgotten == []
             assert {payload for _, payload, _ in await taken(client, 3)} == {b"two", b"three", b"four"}
@@ -161,8 +216,8 @@ async def test_a_session_goes_on_where_it_ended(mosquitto: Any, version: Version
             assert await taken(client, 1) == [(topic, b"five", 1)]
 
 
-async def test_retained_messages_and_options_of_subscriptions(mosquitto: Any) -> None:
-    async with connect(mosquitto.plain, Connect(V5, "retain")) as client:
+async def test_retained_messages_and_options_of_subscriptions(server: Any) -> None:
+    async with connect(server.plain, Connect(V5, "retain")) as client:
         await client.publish("kept", b"old", 1, retain=True, properties={"user_properties": [("a", "b")], "content_type": "x"})
         await client.subscribe(
             Subscription("kept", 1, no_local=True, retain_as_published=True), properties={"subscription_identifiers": [9]}
@@ -176,19 +231,19 @@ async def test_retained_messages_and_options_of_subscriptions(mosquitto: Any) ->
         assert (await client.receive()).topic == "end"
 
 
-async def test_topic_aliases_to_the_server(mosquitto: Any) -> None:
-    async with connect(mosquitto.plain, Connect(V5, "alias")) as client:
+async def test_topic_aliases_to_the_server(server: Any) -> None:
+    async with connect(server.plain, Connect(V5, "alias")) as client:
         await client.subscribe("aliased")
         await client.publish("aliased", b"1", properties={"topic_alias": 3})
         await client.publish("", b"2", properties={"topic_alias": 3})
         assert await taken(client, 2) == [("aliased", b"1", 0), ("aliased", b"2", 0)]
 
 
-async def test_a_request_and_its_answer_while_messages_pour_in(mosquitto: Any) -> None:
+async def test_a_request_and_its_answer_while_messages_pour_in(server: Any) -> None:
     """A client that publishes for each message it takes does not wait for itself, however full its inbox is."""
     async with (
-        connect(mosquitto.plain, Connect(V311, "echo")) as client,
-        connect(mosquitto.plain, Connect(V311, "flood")) as flood,
+        connect(server.plain, Connect(V311, "echo")) as client,
+        connect(server.plain, Connect(V311, "flood")) as flood,
     ):
         await client.subscribe("in", qos=0)
         for number in range(900):
