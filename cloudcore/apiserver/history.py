@@ -67,7 +67,7 @@ class History:
             surplus += 1
         # Moving a list's tail costs its length: spread over a sixteenth of the list it costs nothing per change.
         if surplus:
-            self._trim(max(surplus, min(count // 16, len(self._changes) - 1)))
+            self._trim(max(surplus, len(self._changes) // 16))
 
     def _trim(self, number: int) -> None:
         gone = self._changes[:number]

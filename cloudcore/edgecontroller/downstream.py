@@ -185,11 +185,12 @@ class Downstream:
 
 async def _insist(node: str, call: Callable[[], Awaitable[T]]) -> T:
     """The result of a call to the API, which is tried until it succeeds."""
-    delays = Backoff(first=0.5, limit=15.0)
+    delays, level = Backoff(first=0.5, limit=15.0), logging.WARNING
     while True:
         try:
             return await call()
         except (ApiError, trio.TooSlowError) as error:
-            delay = delays.next()
-            log.warning("node %s is told nothing yet (%s); next attempt in %.1f s", node, error or "too slow", delay)
+            delay, why = delays.next(), str(error) or "too slow"
+            log.log(level, "node %s is told nothing until the API answers (%s); next attempt in %.1f s", node, why, delay)
+            level = logging.DEBUG  # a thousand nodes may come while it is away: each is told of once
             await trio.sleep(delay)

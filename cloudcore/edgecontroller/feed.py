@@ -175,7 +175,7 @@ class Feed:
 
     async def _record_and_send(self, limit: trio.CapacityLimiter, path: Path, last: Object | None) -> None:
         """The record first, then the message; by then the object may have changed or gone, so it is decided again."""
-        delays = Backoff(first=0.5, limit=15.0)
+        delays, level = Backoff(first=0.5, limit=15.0), logging.WARNING
         try:
             while (decision := self._decide(path, last)) is not None:
                 try:
@@ -183,7 +183,8 @@ class Feed:
                         sure = await self._record(path, decision, last)
                 except (ApiError, trio.TooSlowError) as error:
                     delay, why = delays.next(), str(error) or f"no answer within {DEADLINE:.0f} s"
-                    log.warning("node %s: %s waits %.1f s for its record: %s", self.node, path, delay, why)
+                    log.log(level, "node %s: %s waits %.1f s for its record: %s", self.node, path, delay, why)
+                    level = logging.DEBUG
                     await trio.sleep(delay)
                     continue
                 # Decided again, since it was an await: with the record made, this is the newest truth.

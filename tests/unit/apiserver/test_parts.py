@@ -119,3 +119,15 @@ def test_history_is_bounded_by_number_and_by_size() -> None:
     history.append(change(100, size=5000))
     assert history.read(history.place_after(history.floor), 1000) == []
     assert history.floor == 100
+
+
+def test_large_objects_leave_most_of_the_history() -> None:
+    """A watcher that is a little behind must not have to list anew because the bound is reached."""
+    history = History(0, size=100_000)
+    least = 100
+    for revision in range(1, 1000):
+        history.append(change(revision, 1000))
+        if revision > 200:
+            least = min(least, history.end - history._dropped)
+    assert 90 <= least
+    assert history._size <= 100_000
