@@ -10,12 +10,14 @@ from kube.leader import Leader
 from kube.resources import LEASES
 
 QUICK = Terms(lease=1.0, renew=0.6, retry=0.1)
+PATIENT = Terms(lease=30.0, renew=20.0, retry=0.05)
+"""Nobody loses a Lease by a moment without a processor."""
 
 
 class Candidate:
-    def __init__(self, client, name: str) -> None:
+    def __init__(self, client, name: str, terms: Terms) -> None:
         self.name = name
-        self.leader = Leader(client, Election("default", "cloudcore", name, QUICK))
+        self.leader = Leader(client, Election("default", "cloudcore", name, terms))
         self.working = False
         self.terms = 0
         self.scope = trio.CancelScope()
@@ -41,11 +43,16 @@ async def until(condition) -> None:
 
 async def test_one_works_and_the_other_takes_over_when_it_stops(tmp_path) -> None:
     async with running_cloud(config_for(tmp_path), tmp_path) as cloud, trio.open_nursery() as nursery:
-        one, two = Candidate(cloud.client, "one"), Candidate(cloud.client, "two")
+        one, two = (Candidate(cloud.client, name, PATIENT) for name in ("one", "two"))
         nursery.start_soon(one.run)
         await until(lambda: one.working)
         nursery.start_soon(two.run)
-        await trio.sleep(1.5)
+        renewals = set()
+        with trio.fail_after(20):
+            while len(renewals) < 4:
+                lease = await cloud.client.get(LEASES, "cloudcore", namespace="default")
+                renewals.add(lease["spec"]["renewTime"])
+                await trio.sleep(0.02)
         assert one.working
         assert not two.working
         one.scope.cancel()
@@ -59,7 +66,7 @@ async def test_one_works_and_the_other_takes_over_when_it_stops(tmp_path) -> Non
 
 async def test_who_cannot_renew_stops_working_before_another_one_begins(tmp_path) -> None:
     async with running_cloud(config_for(tmp_path), tmp_path) as cloud, trio.open_nursery() as nursery:
-        one, two = Candidate(cloud.client, "one"), Candidate(cloud.client, "two")
+        one, two = (Candidate(cloud.client, name, QUICK) for name in ("one", "two"))
         nursery.start_soon(one.run)
         await until(lambda: one.working)
         nursery.start_soon(two.run)
