@@ -21,7 +21,8 @@ def is_large(size: int) -> bool:
 
 
 async def beside(size: int, work: Callable[[], T]) -> T:
-    """The result of ``work``, which is done at once when it is small. It must not change what others see."""
+    """The result of ``work``, which is done at once when it is small. It must not change what others see: who stops does not
+    wait for its end."""
     if not is_large(size):
         return work()
-    return await trio.to_thread.run_sync(work, limiter=_THREADS)
+    return await trio.to_thread.run_sync(work, limiter=_THREADS, abandon_on_cancel=True)

@@ -75,7 +75,7 @@ class Garbage:
     async def reconcile(self, key: Key) -> float | None:
         """One look at one object: at its owners, or, when it goes, at its dependents."""
         entry = self._api.store.get(*key)
-        kind = next((found for found in self._api.registry.stored() if found.key == key[0]), None)
+        kind = self._stored(key[0])
         if entry is None or kind is None:
             return None
         if not is_deleting(entry.obj):
@@ -122,13 +122,13 @@ class Garbage:
         if not blocking:
             await self._release(kind, obj, FOREGROUND)
         for key, dependent in blocking:
-            if not is_deleting(dependent):
-                await self._judge(next(found for found in self._api.registry.stored() if found.key == key[0]), dependent)
+            if not is_deleting(dependent) and (found := self._stored(key[0])) is not None:
+                await self._judge(found, dependent)
 
     async def _orphan(self, kind: Kind, obj: Object) -> None:
         for key, entry in self._index.dependents(uid(obj)):
-            found = next(found for found in self._api.registry.stored() if found.key == key[0])
-            await self._forget(found, entry.obj, {uid(obj)})
+            if (found := self._stored(key[0])) is not None:
+                await self._forget(found, entry.obj, {uid(obj)})
         await self._release(kind, obj, ORPHAN)
 
     async def _forget(self, kind: Kind, obj: Object, uids: set[Any]) -> None:
@@ -163,6 +163,10 @@ class Garbage:
             await self._api.update(kind, namespace(obj), name(obj), step, subresource="garbage")
         except status.NotFound:
             return
+
+    def _stored(self, key: str) -> Kind | None:
+        """By its name in the store; None: it is served no more."""
+        return next((kind for kind in self._api.registry.stored() if kind.key == key), None)
 
     def _kind(self, owner: dict[str, Any]) -> Kind | None:
         wanted = owner.get("apiVersion"), owner.get("kind")

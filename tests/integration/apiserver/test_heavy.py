@@ -94,3 +94,19 @@ async def test_who_is_always_too_late_is_told_so(api: Api) -> None:
     with pytest.raises(Conflict):
         await api.update(slow, "default", "big", late)
     assert api.get(plain, "default", "big").obj["data"]["count"] == "5"
+
+
+async def test_who_stops_waits_for_none_of_it(api: Api) -> None:
+    slow = Slow()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+
+            async def make() -> None:
+                await api.create(slow, "default", body(a="x"), size=heavy.LARGE)
+
+            nursery.start_soon(make)
+            await asked(slow, 1)
+            scope.cancel()
+    assert not slow.go.is_set()
+    slow.go.set()
+    assert api.store.get(slow.key, "default", "big") is None
