@@ -41,6 +41,7 @@ _BEHIND: Final = 20_000
 
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
+_GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
 
 @dataclass
@@ -107,11 +108,20 @@ class Broker:
             if events & _OUT:
                 self._write_on(sock, now)
             if events & ~_OUT:
-                self._read(sock, now)
+                if sock.reading:
+                    self._read(sock, now)
+                elif events & _GONE:
+                    # It is reported whether asked for or not, so it must be answered, or it would come for ever.
+                    self._drop(sock, now)
         self.flush(now)
 
     def _read(self, sock: Socket, now: float) -> None:
         link = sock.link
+        if link.pace > now:
+            self._nursery.start_soon(self._read_later, sock, link.pace)
+            sock.reading = False
+            self._watch(sock)
+            return
         if link.closing or link.asking is not None or link.buffered > 2 * self._limits.output:
             # Nothing is read from who has to wait for an answer, or does not take those that it has caused.
             sock.reading = False
@@ -124,6 +134,16 @@ class Broker:
             return
         if data:
             self.core.feed(link, data, now)
+
+    async def _read_later(self, sock: Socket, when: float) -> None:
+        """Goes on with a client that has published too fast."""
+        await trio.sleep_until(when)
+        link = sock.link
+        if link.shell is sock and not link.closing:
+            # The silence was ours.
+            link.heard = trio.current_time()
+            sock.reading = True
+            self._watch(sock)
 
     def _watch(self, sock: Socket) -> None:
         self._epoll.modify(sock.fd, (_IN if sock.reading else 0) | (_OUT if sock.writing else 0))
@@ -312,6 +332,9 @@ class Broker:
                 self._watch(sock)
             if not sealed:
                 self._sealed.discard(sock)
+                if not sock.reading and not sock.pending and not sock.link.closing and sock.link.asking is None:
+                    sock.reading = True
+                    self._watch(sock)
                 if sock.link.closing and not sock.pending:
                     self._drop(sock, now)
         self.flush(now)

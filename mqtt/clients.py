@@ -9,13 +9,14 @@ from typing import Final, cast
 
 from mqtt.access import Identity
 from mqtt.counters import Counters
-from mqtt.journal import Journal
+from mqtt.journal import Journal, SavedSession
 from mqtt.limits import UNLIMITED, Limits
 from mqtt.message import Message, passed_on
 from mqtt.packets import Publish, Will
 from mqtt.properties import Properties
 from mqtt.router import Router, Subscriber
 from mqtt.session import Session
+from mqtt.topics import Subscription
 
 _LOOK: Final = 60.0
 """Seconds after which something that waits long is looked at in between, so that what has gone does not stay in the heap."""
@@ -54,6 +55,20 @@ class Clients:
         session.will_due = session.ends = inf
         self.set_expiry(session, expiry)
         return session, present
+
+    def restore(self, saved: SavedSession, now: float) -> None:
+        """A session that a journal has kept; its client is not connected."""
+        session = Session(Identity(saved.client_id, saved.username), self._limits, self._counters)
+        session.restore(saved)
+        session.journal = self._journal
+        session.expiry = saved.expiry
+        session.ends = now + saved.remaining
+        self.sessions[saved.client_id] = session
+        for wanted in saved.subscriptions:
+            subscription = wanted.of_client(session)
+            session.subscriptions[wanted.filter] = subscription
+            self._router.trie.subscribe(cast("Subscription[Subscriber]", subscription))
+        self._watch(session, now)
 
     def set_expiry(self, session: Session, expiry: int) -> None:
         session.expiry = min(expiry, self._limits.session_expiry)

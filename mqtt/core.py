@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Iterable
 from math import inf
 from typing import Final, cast
 
@@ -16,9 +17,10 @@ from mqtt.clients import Clients, expiry_of
 from mqtt.counters import Counters
 from mqtt.errors import PeerError, ProtocolViolation
 from mqtt.intake import Intake
-from mqtt.journal import Journal, Memory
+from mqtt.journal import Journal, Memory, SavedSession
 from mqtt.limits import Limits
 from mqtt.link import Link
+from mqtt.message import Message
 from mqtt.packets import (
     Auth,
     ConnAck,
@@ -70,6 +72,13 @@ class Core:
         self._turn = itertools.count()
         self._names = itertools.count(1)
 
+    def restore(self, sessions: Iterable[SavedSession], retained: Iterable[Message], now: float) -> None:
+        """Brings back what a journal has kept. Before anything else is called."""
+        for message in retained:
+            self.router.restore(message)
+        for saved in sessions:
+            self.clients.restore(saved, now)
+
     # Connections.
 
     def open(self, peer: Peer, now: float) -> Link:
@@ -90,9 +99,18 @@ class Core:
             if link.session is None:
                 self._greet(link)
             else:
+                before = self.counters.received
                 self._take(link, link.session, now)
+                if self.limits.publish_rate:
+                    self._pace(link, self.counters.received - before, now)
         except PeerError as error:
             self._refuse(link, error)
+
+    def _pace(self, link: Link, messages: int, now: float) -> None:
+        """A second's worth of messages may come at once; then the client waits until those that it sent were due."""
+        link.paid = max(link.paid, now - 1.0) + messages / self.limits.publish_rate
+        if link.paid > now:
+            link.pace = link.paid
 
     def _take(self, link: Link, session: Session, now: float) -> None:
         batch = link.decoder.batch

@@ -11,6 +11,8 @@ that grows; it carries the message, so a store keeps a message once for all its 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 from mqtt.message import Message
@@ -27,8 +29,40 @@ class Stored(Protocol):
     number: int
 
 
+@dataclass(slots=True)
+class SavedDelivery:
+    """packet_id: 0 while it waits. released: QoS 2 after PUBREC, when the message may be ``mqtt.message.NOTHING``."""
+
+    number: int
+    message: Message
+    qos: int
+    retain: bool = False
+    identifiers: tuple[int, ...] = ()
+    packet_id: int = 0
+    released: bool = False
+
+
+@dataclass(slots=True)
+class SavedSession:
+    """What ``Core.restore`` takes. remaining: seconds until the session ends; its client is not connected. The client of the
+    subscriptions does not matter. received: packet identifiers of QoS 2 messages that came and were not released."""
+
+    client_id: str
+    username: str | None = None
+    expiry: int = 0
+    remaining: float = inf
+    subscriptions: list[Subscription[object]] = field(default_factory=list)
+    deliveries: list[SavedDelivery] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
+
+
 class Journal(Protocol):
-    """Records in the order of the calls. No method may wait: what is recorded is kept until the next ``commit``."""
+    """Records in the order of the calls. No method may wait: what is recorded is kept until the next ``commit``.
+
+    Times (``Message.expires``, ``disconnected``) are those given to the core, which know no date: a store keeps them by the wall
+    clock, and gives them back the other way. Wills are not recorded: a server that was killed does not publish them (MQTT 5.0,
+    3.1.2.5 leaves that open).
+    """
 
     newest: int
     """The newest batch in which something is recorded: the open one, or the last that was closed."""

@@ -17,7 +17,9 @@ class Link:
     """The shell takes ``out`` after every round, and subtracts from ``buffered`` what the network has taken.
 
     hold: output of this round waits for this batch of the journal. closing: nothing more is read; when ``out`` is sent, the
-    connection ends. asking: a CONNECT that waits for the authenticator. heard: when bytes last came.
+    connection ends. asking: a CONNECT that waits for the authenticator. heard: when bytes last came. named: the identifier of the
+    client is one of ours. pace: until when nothing is to be read, because the client publishes too fast. paid: when what it has
+    published so far was due. watched: what the core's clock knows this link by. shell: what the shell wants to find again.
     """
 
     __slots__ = (
@@ -36,6 +38,8 @@ class Link:
         "named",
         "opened",
         "out",
+        "pace",
+        "paid",
         "peer",
         "session",
         "shell",
@@ -63,6 +67,8 @@ class Link:
         self.aliases: dict[int, str] | None = None
         self.will: Will | None = None
         self.named = False
+        self.pace = 0.0
+        self.paid = now - 1.0
         self.watched = 0
         self.shell: object = None
 

@@ -119,6 +119,11 @@ class Router:
         self.retained.set(topic, message)
         self._journal.retained(topic, message)
 
+    def restore(self, message: Message) -> None:
+        """A retained message that a journal has kept."""
+        self.retained.set(message.topic, message)
+        self._retained_bytes += message.size
+
     def _forget(self, message: Message) -> None:
         self._retained_bytes -= message.size
         self.retained.remove(message.topic)

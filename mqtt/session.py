@@ -10,7 +10,7 @@ from typing import Final
 
 from mqtt.access import Identity
 from mqtt.counters import Counters
-from mqtt.journal import Journal
+from mqtt.journal import Journal, SavedSession
 from mqtt.limits import Limits
 from mqtt.link import Link
 from mqtt.message import NOTHING, Message
@@ -87,6 +87,20 @@ class Session:
         self.will: Will | None = None
         self.will_due = self.ends = float("inf")
         self.watched = 0
+
+    def restore(self, saved: SavedSession) -> None:
+        """Takes over what a journal has kept of the session."""
+        for each in sorted(saved.deliveries, key=lambda delivery: delivery.number):
+            delivery = Delivery(each.message, each.qos, each.retain, each.identifiers, each.number)
+            if each.packet_id:
+                delivery.released = each.released
+                self.in_flight[each.packet_id] = delivery
+                self._last_id = each.packet_id
+            else:
+                self.queue.append(delivery)
+                self.queued_bytes += each.message.size
+            self._numbers = each.number
+        self.received = set(saved.received)
 
     @property
     def connected(self) -> bool:

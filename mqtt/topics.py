@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
 C = TypeVar("C")
+D = TypeVar("D")
 M = TypeVar("M")
 
 SHARE: Final = "$share/"
-CACHED_TOPICS: Final = 8192
-"""Topics whose recipients are remembered; at 100 bytes a topic some 2 MB when all are in use."""
+CACHED_TOPICS: Final = 16384
+"""Topics whose recipients are remembered; some 2 MB when all are in use, for topics with the same recipients share one answer."""
 
 
 class TopicError(ValueError):
@@ -47,7 +48,7 @@ def _check_size(name: str, max_bytes: int, max_levels: int) -> None:
         raise TopicError("empty")
     if "\0" in name:
         raise TopicError("has a NUL character")
-    if len(name) > max_bytes or len(name.encode()) > max_bytes:
+    if len(name) > max_bytes or (not name.isascii() and len(name.encode()) > max_bytes):
         raise TopicError(f"longer than {max_bytes} bytes")
     if name.count("/") >= max_levels:
         raise TopicError(f"more than {max_levels} levels")
@@ -98,6 +99,18 @@ class Subscription(Generic[C]):
         self.retain_handling = retain_handling
         self.identifier = identifier
 
+    def of_client(self, client: D) -> Subscription[D]:
+        """The same subscription, held by another client."""
+        return Subscription(
+            client,
+            self.filter,
+            self.qos,
+            no_local=self.no_local,
+            retain_as_published=self.retain_as_published,
+            retain_handling=self.retain_handling,
+            identifier=self.identifier,
+        )
+
 
 class Recipient(Generic[C]):
     """What all subscriptions of one client make of one topic: one copy, with the highest QoS (MQTT-3.3.5-1)."""
@@ -108,6 +121,12 @@ class Recipient(Generic[C]):
         first = subscriptions[0]
         self.client = first.client
         self.subscriptions = subscriptions
+        if len(subscriptions) == 1:
+            self.qos = first.qos
+            self.retain_as_published = first.retain_as_published
+            self.no_local = first.no_local
+            self.identifiers: tuple[int, ...] = () if first.identifier is None else (first.identifier,)
+            return
         self.qos = max(each.qos for each in subscriptions)
         self.retain_as_published = any(each.retain_as_published for each in subscriptions)
         self.no_local = any(each.no_local for each in subscriptions)
@@ -168,6 +187,7 @@ class Trie(Generic[C]):
         self.cache: dict[str, Match[C]] = {}
         """To be read by who cannot afford a call; it forgets what changes."""
         self._cached_topics = cached_topics
+        self._matches: dict[tuple[_Node[C], ...], Match[C]] = {}
 
     def subscribe(self, subscription: Subscription[C]) -> bool:
         """Adds or replaces; returns whether it is new. The filter must have passed :func:`check_filter`."""
@@ -214,6 +234,7 @@ class Trie(Generic[C]):
 
     def _forget(self, name: str) -> None:
         # A filter without wildcards changes what one topic means; that keeps the cache warm while clients come and go.
+        self._matches.clear()
         if "+" in name or "#" in name:
             self.cache.clear()
         else:
@@ -230,9 +251,18 @@ class Trie(Generic[C]):
         return found
 
     def _search(self, topic: str) -> Match[C]:
+        nodes = tuple(_nodes(self._root, topic))
+        found = self._matches.get(nodes)
+        if found is None:
+            if len(self._matches) >= self._cached_topics:
+                self._matches.clear()
+            found = self._matches[nodes] = self._merge(nodes)
+        return found
+
+    def _merge(self, nodes: tuple[_Node[C], ...]) -> Match[C]:
         subscriptions: dict[C, list[Subscription[C]]] = {}
         groups: list[Group[C]] = []
-        for node in _nodes(self._root, topic):
+        for node in nodes:
             for client, subscription in (node.subscriptions or {}).items():
                 subscriptions.setdefault(client, []).append(subscription)
             groups.extend((node.groups or {}).values())
@@ -268,7 +298,8 @@ def _nodes(root: _Node[C], topic: str) -> Iterable[_Node[C]]:
         nodes = following
         wildcards = True
     for node in nodes:
-        found.append(node)
+        if node.subscriptions or node.groups:
+            found.append(node)
         if (rest := node.children.get("#")) is not None:
             found.append(rest)
     return found
