@@ -278,6 +278,8 @@ async def _identify(config: CloudCoreConfig, client: Client) -> Identity:
         except (ApiError, trio.TooSlowError) as error:
             why, delay = error if str(error) else "too slow", delays.next()
             what = f"CA and token could not be read from or written to namespace {identity.NAMESPACE}: {why}"
+            if isinstance(error, ApiError) and error.code == 403:
+                what += ". Has the user of the kubeconfig the rights of packaging/kubernetes/rbac.yaml?"
             if (isinstance(error, ApiError) and not _may_pass(error)) or trio.current_time() + delay > until:
                 raise Fatal(what) from error
         log.warning("%s; next attempt in %.1f s", what, delay)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from pathlib import Path
 
 import click
@@ -23,10 +24,11 @@ NAMESPACE, SECRET, KEY = "kubeedge", "tokensecret", "tokendata"
 USUAL = Path("/root/.kube/config")
 STANDALONE = Path("/etc/kubeedge/kubeconfig.yaml")
 """Where ``cloudcore --standalone`` writes it."""
+LOOKED_FOR = f"$KUBECONFIG, else {USUAL}, else {STANDALONE}"
 
 
 @click.command("gettoken")
-@click.option("--kube-config", type=click.Path(path_type=Path), help=f"kubeconfig [default: {USUAL}, else {STANDALONE}]")
+@click.option("--kube-config", type=click.Path(path_type=Path), help=f"kubeconfig [default: {LOOKED_FOR}]")
 def gettoken_command(kube_config: Path | None) -> None:
     """Print the token with which edges join."""
     try:
@@ -38,13 +40,18 @@ def gettoken_command(kube_config: Path | None) -> None:
 
 
 def usual_kubeconfig() -> Path:
-    """Where an administrator's is. Raises KeadmError."""
+    """Where an administrator's is: as kubectl looks, then as KubeEdge 1.23 does. Raises KeadmError."""
+    named = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     try:
-        for path in (USUAL, STANDALONE):
+        for path in named or (USUAL, STANDALONE):
             if path.exists():
                 return path
     except OSError as error:
         raise KeadmError(f"{error.filename}: {error.strerror}. Name the kubeconfig with --kube-config") from error
+    if named:
+        raise KeadmError(
+            f"no such file: {os.environ['KUBECONFIG']}, which KUBECONFIG names. Name the kubeconfig with --kube-config"
+        )
     raise KeadmError(
         f"there is neither {USUAL} nor {STANDALONE} (which `cloudcore --standalone` writes). Run this in the cloud, or name the "
         "kubeconfig with --kube-config"

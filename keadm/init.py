@@ -6,7 +6,6 @@ upgrades and keeps what is set.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -17,20 +16,23 @@ import trio
 import yaml
 
 from keadm import apply, manifest, rollout
-from keadm.gettoken import get_token, usual_kubeconfig
+from keadm.gettoken import LOOKED_FOR, get_token, usual_kubeconfig
 from keadm.manifest import CONFIG_KEY, Present, Wishes
 from keadm.rights import missing_rights
 from keadm.steps import KeadmError, Steps
 from kube import kubeconfig, objects
 from kube.client import Client
 from kube.objects import Object
-from kube.status import ApiError
+from kube.status import ApiError, ApiUnreachable
 from viaduct.tls import TlsError, client_context
 
 OLDEST = (1, 27)
 """The manifests use fields that older versions do not have."""
 LIMIT = 30.0
 """Seconds for one request."""
+ROLLOUT = "kubectl -n kubeedge rollout status deployment/cloudcore"
+EMBEDDED = "+edgecore"
+"""Ends the version of the API that ``cloudcore --standalone`` serves."""
 HELM = "meta.helm.sh/release-name"
 
 _SHARED = (
@@ -53,9 +55,7 @@ def _shared(command: Any) -> Any:
 
 @click.command("init")
 @_shared
-@click.option(
-    "--kube-config", type=click.Path(path_type=Path), help="kubeconfig of an administrator [default: /root/.kube/config]"
-)
+@click.option("--kube-config", type=click.Path(path_type=Path), help=f"kubeconfig of an administrator [default: {LOOKED_FOR}]")
 @click.option("--crds-only", is_flag=True, help="install or upgrade the custom resource definitions and nothing else")
 @click.option("--print", "print_only", is_flag=True, help="print what would be applied; no cluster is asked")
 @click.option("-d", "--dry-run", is_flag=True, help="let the cluster check everything, but change nothing")
@@ -114,6 +114,8 @@ async def _init(path: Path, wishes: Wishes, options: dict[str, Any]) -> None:
             await _Installation(client, wishes, options, Steps(), path).run()
     except (kubeconfig.KubeconfigError, TlsError) as error:
         raise KeadmError(f"{error}. Name the right file with --kube-config") from error
+    except ApiUnreachable as error:
+        raise KeadmError(f"{error}. Is the API server running, and is {path} the kubeconfig of the right cluster?") from error
     except ApiError as error:
         raise KeadmError(str(error)) from error
     except trio.TooSlowError as error:
@@ -138,21 +140,37 @@ class _Installation:
         self._steps.next("looking whether this user may do it")
         others = [] if self._crds_only else manifest.shipped()
         if missing := await missing_rights(self._client, [*definitions, *others]):
-            raise KeadmError(f"this user may not {', '.join(missing)}. Use the kubeconfig of an administrator (--kube-config)")
+            raise KeadmError(f"this user may not {'; '.join(missing)}. Use the kubeconfig of an administrator (--kube-config)")
         wanted = manifest.manifests(self._wishes, await self._present()) if others else []
-        self._steps.next(f"custom resource definitions: {_said(await self._apply(definitions))}")
+        self._steps.next(f"custom resource definitions: {await self._apply(definitions)}")
         if not self._dry:
             await rollout.established(self._client, [objects.name(one) for one in definitions])
         if wanted:
-            self._steps.next(f"cloudcore in namespace kubeedge: {_said(await self._apply(wanted))}")
+            self._steps.next(f"cloudcore in namespace kubeedge: {await self._apply(wanted)}")
+            self._note_addresses(wanted)
             await self._wait()
 
-    async def _apply(self, wanted: list[Object]) -> Counter[apply.Outcome]:
-        return await apply.apply_all(self._client, wanted, dry_run=self._dry)
+    async def _apply(self, wanted: list[Object]) -> str:
+        """What came of it."""
+        outcomes = await apply.apply_all(self._client, wanted, dry_run=self._dry)
+        said = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
+        return f"would be {said}" if self._dry else said
+
+    def _note_addresses(self, wanted: list[Object]) -> None:
+        """Without an address edges refuse the certificate of cloudcore, and nothing else would say so before the first join."""
+        hub, shipped = (_hub(objects_) for objects_ in (wanted, manifest.shipped()))
+        if hub["advertiseAddress"] or set(hub["dnsNames"]) - set(shipped["dnsNames"]):
+            return
+        self._steps.note("warning: no address that edges could dial is named; run it again with --advertise-address")
 
     async def _check_version(self) -> None:
         found = await self._client.request("GET", "/version")
         self._steps.next(f"Kubernetes {found.get('gitVersion', '')} at {self._client.server}")
+        if str(found.get("gitVersion", "")).endswith(EMBEDDED):
+            raise KeadmError(
+                "this is the embedded API of `cloudcore --standalone`, which needs no init: go on with `keadm gettoken`. For a "
+                "Kubernetes cluster name its kubeconfig with --kube-config"
+            )
         numbers = [str(found.get(key, "")).rstrip("+") for key in ("major", "minor")]
         if all(number.isdecimal() for number in numbers) and tuple(map(int, numbers)) < OLDEST:
             raise KeadmError(f"Kubernetes {'.'.join(numbers)} is too old; {'.'.join(map(str, OLDEST))} or newer is needed")
@@ -176,9 +194,10 @@ class _Installation:
 
     async def _wait(self) -> None:
         if self._dry or not self._seconds:
+            self._steps.note("nothing was changed (--dry-run)" if self._dry else f"not waited for; see {ROLLOUT}")
             return
         self._steps.next("waiting until cloudcore is ready")
-        if why := await rollout.rolled_out(self._client, self._seconds):
+        if why := await rollout.rolled_out(self._client, self._seconds, self._steps.note):
             raise KeadmError(f"cloudcore is installed, but not ready after {self._seconds:.0f} s: {why}")
         await get_token(self._kube_config)  # made by the first cloudcore: a join can begin
         click.echo("cloudcore is ready. Next, for each edge:", err=True)
@@ -196,5 +215,8 @@ class _Installation:
         return f"{host}:{hub}" + (f" --certport {https}" if https != 10002 else "")
 
 
-def _said(outcomes: Counter[apply.Outcome]) -> str:
-    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
+def _hub(wanted: Iterable[Object]) -> dict[str, Any]:
+    """Block cloudHub of the cloudcore.yaml among the manifests."""
+    text = next(obj["data"][CONFIG_KEY] for obj in wanted if obj["kind"] == "ConfigMap")
+    hub: dict[str, Any] = yaml.safe_load(text)["modules"]["cloudHub"]
+    return hub

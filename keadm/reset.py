@@ -60,6 +60,8 @@ async def reset_edge(layout: Layout, endpoint: str = "") -> None:
     steps = Steps()
     joined = layout.config.exists()
     config = _config(layout, steps)
+    if not joined:
+        steps.note(f"warning: no node is joined here: there is no {layout.config}. --prefix says where, as at the join")
     steps.next("clean up static pods")
     _remove_static_pods(config, layout)
     steps.next("kill edgecore and remove edgecore service")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import trio
@@ -14,6 +14,8 @@ from kube.resources import CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, PODS
 from kube.status import ApiError
 
 EVERY = 0.5
+TOLD_EVERY = 15.0
+"""Seconds between looks at what keeps it from running, while there is still hope."""
 ESTABLISHED = 30.0
 NAMESPACE, NAME = "kubeedge", "cloudcore"
 
@@ -32,12 +34,13 @@ async def _established(client: Client, name: str) -> None:
         await trio.sleep(EVERY)
 
 
-async def rolled_out(client: Client, seconds: float) -> str:
-    """Returns "" when all pods are new and available, else after ``seconds`` what is known of why they are not.
+async def rolled_out(client: Client, seconds: float, tell: Callable[[str], None]) -> str:
+    """Returns "" when all pods are new and available, else after ``seconds`` what is known of why they are not. ``tell`` gets
+    to know that earlier, whenever it changes.
 
     A refusal or silence of the API is waited out: its servers may be what is being rolled out.
     """
-    trouble = ""
+    trouble, told, next_look = "", "", trio.current_time() + TOLD_EVERY
     with trio.move_on_after(seconds):
         while True:
             try:
@@ -48,6 +51,12 @@ async def rolled_out(client: Client, seconds: float) -> str:
                 if complete(deployment):
                     return ""
                 trouble = ""
+            if trio.current_time() >= next_look:
+                next_look += TOLD_EVERY
+                why = trouble or await _why(client)
+                if why != told:
+                    tell(f"not yet: {why}")
+                    told = why
             await trio.sleep(EVERY)
     return trouble or await _why(client)
 

@@ -49,7 +49,10 @@ async def serve(settings: ApiServerSettings, *, task_status: trio.TaskStatus[int
                 await _serve(settings, store, task_status)
             finally:
                 store.close()
-    except (StoreError, CertificateError, TlsError, OSError) as error:
+    except OSError as error:
+        where = f"{error.filename or settings.data_dir}: {error.strerror or error}"
+        raise Fatal(f"the embedded Kubernetes API cannot start: {where}; its files are in standalone.dataDir") from error
+    except (StoreError, CertificateError, TlsError) as error:
         raise Fatal(f"the embedded Kubernetes API cannot start: {error}") from error
 
 

@@ -92,18 +92,30 @@ def test_the_pod_security_of_the_namespace_stays_as_it_is(clean: Cluster) -> Non
 
 def test_a_dry_run_changes_nothing(clean: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert init(clean.admin, "--dry-run") == 0
-    assert "5 created" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "would be 5 created" in said
+    assert "nothing was changed" in said
     assert not any(there(clean, path) for path in MADE)
 
 
 def test_without_the_rights_nothing_is_begun(clean: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert init(clean.cloudcore, "--crds-only") == 1
-    assert "this user may not create customresourcedefinitions.apiextensions.k8s.io" in capsys.readouterr().err
+    assert "this user may not get, create, patch customresourcedefinitions.apiextensions.k8s.io" in capsys.readouterr().err
     assert init(clean.cloudcore) == 1
     said = capsys.readouterr().err
-    assert "create deployments.apps in kubeedge" in said
-    assert "patch clusterroles.rbac.authorization.k8s.io" in said
+    assert "deployments.apps, networkpolicies.networking.k8s.io, " in said
+    assert "patch clusterrolebindings.rbac.authorization.k8s.io, clusterroles.rbac.authorization.k8s.io" in said
     assert "get secrets" not in said
+
+
+def test_that_no_address_is_named_is_said(clean: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    warning = "no address that edges could dial is named"
+    assert init(clean.admin, "--force") == 0
+    assert warning in capsys.readouterr().err
+    assert init(clean.admin, "--force", "--set=cloudCore.modules.cloudHub.dnsNames={cloud.example}") == 0
+    assert warning not in capsys.readouterr().err
+    assert init(clean.admin, "--force", "--advertise-address=192.0.2.1") == 0
+    assert warning not in capsys.readouterr().err
 
 
 def test_what_keeps_it_from_running_is_said(clean: Cluster, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,6 +107,7 @@ def test_reset_where_nothing_is(keadm: Keadm, layout: Layout) -> None:
     kubelets.touch()
     said = reset(keadm, layout, "--force")
     assert said.code == 0, said.err
+    assert f"no node is joined here: there is no {layout.config}" in said.err
     assert kubelets.exists()
 
 

@@ -78,11 +78,25 @@ def test_gettoken_without_a_cluster(keadm: Keadm, tmp_path: Path) -> None:
 
 
 def test_gettoken_names_every_file_that_it_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setattr(gettoken, "USUAL", tmp_path / "usual")
     monkeypatch.setattr(gettoken, "STANDALONE", tmp_path / "standalone")
     said = CliRunner().invoke(gettoken.gettoken_command)
     assert said.exit_code == 1
     assert f"neither {tmp_path}/usual nor {tmp_path}/standalone" in said.output
+
+
+def test_gettoken_looks_where_kubectl_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str, cloud: Any) -> None:
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/absent:{cloud.kubeconfig}")
+    assert CliRunner().invoke(gettoken.gettoken_command).output.strip() == token
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/absent")
+    assert f"no such file: {tmp_path}/absent, which KUBECONFIG names" in CliRunner().invoke(gettoken.gettoken_command).output
+
+
+def test_init_is_not_for_the_embedded_api(keadm: Keadm, cloud: Any) -> None:
+    said = keadm("init", "--kube-config", str(cloud.kubeconfig))
+    assert said.code == 1
+    assert "needs no init" in said.error
 
 
 def test_the_token_of_another_signer(join: Callable[..., Any], token: str) -> None:
