@@ -16,7 +16,7 @@ from cloudcore.apiserver.kinds import Kind
 from cloudcore.apiserver.store import Store
 from kube import selectors, status
 from kube.objects import Object, is_deleting, name, namespace, uid
-from kube.ownership import controller_of, controller_reference
+from kube.ownership import controller_of, controller_reference, owners
 from kube.resources import Resource
 from kube.selectors import LabelSelector
 
@@ -30,17 +30,17 @@ def selector_of(owner: Object) -> LabelSelector:
     return found if found.requirements else LabelSelector(nothing=True)
 
 
-def concerned(store: Store, owners: Resource, change: Change) -> Iterable[Place]:
+def concerned(store: Store, managers: Resource, change: Change) -> Iterable[Place]:
     """Which owners a change of a possible dependent concerns: its manager, or all that might adopt it."""
     for entry in (change.entry, change.before):
         if entry is None:
             continue
         manager = controller_of(entry.obj)
         if manager is None:
-            for other in store.entries(owners.qualified, namespace(entry.obj)):
+            for other in store.entries(managers.qualified, namespace(entry.obj)):
                 if selector_of(other.obj).matches(entry.obj):
                     yield place_of(other.obj)
-        elif manager.get("kind") == owners.kind and manager.get("apiVersion") == owners.api_version:
+        elif manager.get("kind") == managers.kind and manager.get("apiVersion") == managers.api_version:
             yield namespace(entry.obj), manager.get("name", "")
 
 
@@ -65,7 +65,8 @@ async def _adopt(api: Api, kind: Kind, owner: Object, obj: Object) -> Entry:
     def change(present: Object) -> Object:
         if uid(present) != uid(obj) or controller_of(present) is not None:
             raise status.conflict(kind.resource, name(obj))
-        present["metadata"].setdefault("ownerReferences", []).append(controller_reference(owner))
+        others = [ref for ref in owners(present) if ref.get("uid") != uid(owner)]
+        present["metadata"]["ownerReferences"] = [*others, controller_reference(owner)]
         return present
 
     return await api.update(kind, namespace(obj), name(obj), change)

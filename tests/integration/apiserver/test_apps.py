@@ -74,6 +74,20 @@ async def test_an_absurd_number_of_pods_costs_no_memory_at_once(api: Api) -> Non
     assert api.store.count(PODS.qualified) >= 3
 
 
+async def test_who_is_adopted_by_an_owner_names_it_once(api: Api) -> None:
+    owner = await create(api, REPLICA_SETS, "web", spec=workload(1))
+    named = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": uid(owner)}
+    pod = {
+        "metadata": {"name": "p", "labels": {"app": "web"}, "ownerReferences": [named]},
+        "spec": workload(1)["template"]["spec"],
+    }
+    await api.create(api.registry.of(PODS), "default", pod)
+    await ReplicaSets(api, index_of(api)).loop.round()
+    (found,) = api.store.entries(PODS.qualified)
+    (reference,) = found.obj["metadata"]["ownerReferences"]
+    assert (reference["uid"], reference["controller"]) == (uid(owner), True)
+
+
 async def test_more_grace_than_time_can_tell_holds_up_nobody(api: Api) -> None:
     pod = {"containers": [{"name": "c", "image": "x:1"}], "terminationGracePeriodSeconds": 2**62}
     await create(api, PODS, "patient", spec={**pod, "nodeName": "edge-1"})
