@@ -21,9 +21,28 @@ ANYTHING: Schema = {"type": "object"}
 OBJECTS: Schema = {"type": "array", "items": {"type": "object"}}
 NODE_PORT: Schema = {"type": "integer", "minimum": 0, "maximum": 65535}
 
+ADDRESS: Schema = {"type": "string", "pattern": r"^$|^[0-9]{1,3}([.][0-9]{1,3}){3}$|^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$"}
+"""An IP address, as far as a pattern can tell; or nothing, as in KubeEdge's values.yaml."""
+
 
 def count(least: int = 1) -> Schema:
     return {"type": "integer", "minimum": least}
+
+
+def _bounds() -> dict[str, dict[str, Schema]]:
+    """What cloudcore.config.check refuses beside wrong types, by block of cloudcore.yaml."""
+    on: Schema = {"type": "boolean", "const": True}
+    durations = ("keepaliveInterval", "writeTimeout", "edgeCertSigningDuration", "tokenRefreshDuration")
+    return {
+        "CloudHub": {
+            "enable": on,
+            "nodeLimit": count(),
+            "advertiseAddress": {"type": "array", "items": ADDRESS},
+            **{key: count() for key in durations},
+        },
+        "EdgeController": {"enable": on},
+        "Listener": {"port": count() | {"maximum": 65535}},
+    }
 
 
 def choice(*words: str) -> Schema:
@@ -44,6 +63,7 @@ def values_schema() -> Schema:
     """The whole file."""
     blocks, definitions = msgspec.json.schema_components((Modules, KubeAPIConfig), ref_template="#/definitions/{name}")
     modules, kube_api = blocks
+    bounds = _bounds()
     parts = {
         "cloudCore": _cloud_core(modules, kube_api),
         "serviceAccount": block(annotations=TEXTS),
@@ -66,7 +86,7 @@ def values_schema() -> Schema:
         "additionalProperties": False,
         "properties": parts | {"global": ANYTHING},  # helm's own, for charts that contain this one
         "required": sorted(parts),
-        "definitions": {name: _strict(found) for name, found in sorted(definitions.items())},
+        "definitions": {name: _strict(found, bounds.get(name, {})) for name, found in sorted(definitions.items())},
     }
 
 
@@ -103,7 +123,8 @@ def _cloud_core(modules: Schema, kube_api: Schema) -> Schema:
     ) | {"required": ["image", "modules", "replicaCount", "service", "terminationGracePeriodSeconds"]}
 
 
-def _strict(found: Schema) -> Schema:
+def _strict(found: Schema, bounds: dict[str, Schema]) -> Schema:
     """As cloudcore reads it: unknown keys are errors. Defaults are left to cloudcore."""
     keys = {name: {key: part for key, part in what.items() if key != "default"} for name, what in found["properties"].items()}
-    return block(**keys)
+    assert keys.keys() >= bounds.keys(), bounds  # noqa: S101 - a key that was renamed
+    return block(**keys | bounds)
