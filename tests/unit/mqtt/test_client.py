@@ -20,8 +20,10 @@ from mqtt.packets import (
     PingReq,
     PingResp,
     PubAck,
+    PubComp,
     Publish,
     PubRec,
+    PubRel,
     SubAck,
     Subscribe,
     Subscription,
@@ -176,6 +178,7 @@ async def test_a_client_that_only_sends_asks_whether_somebody_is_there(autojump_
             await trio.sleep(2)
         said = [await server.hears() for _ in range(11)]
         assert said.count(PingReq()) == 1
+        assert said[-1] == Publish("t")
 
 
 async def test_the_server_sets_the_keep_alive(autojump_clock: MockClock) -> None:
@@ -294,6 +297,38 @@ async def test_who_waits_for_an_answer_gets_it_past_a_full_inbox(autojump_clock:
         got = [(await client.receive()).payload[0] for _ in range(50)]
         assert got == list(range(50))
         assert client.dropped == 50
+
+
+async def test_who_asks_with_a_full_inbox_is_answered(autojump_clock: MockClock) -> None:
+    async with (
+        talking(Connect(V311), limits=ClientLimits(inbox=5)) as (client, server),
+        trio.open_nursery() as nursery,
+    ):
+        for number in range(20):
+            await server.says(Publish("t", bytes([number])))
+            await trio.testing.wait_all_tasks_blocked()
+
+        async def answer() -> None:
+            assert isinstance(await server.hears(), Publish)
+            await server.says(PubAck(1))
+
+        nursery.start_soon(answer)
+        with trio.fail_after(5):
+            await client.publish("t", b"", 1)
+
+
+async def test_the_four_packets_of_qos_2(autojump_clock: MockClock) -> None:
+    async with talking(Connect(V311)) as (client, server), trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            assert await server.hears() == Publish("t", b"", 2, packet_id=1)
+            await server.says(PubRec(1))
+            assert await server.hears() == PubRel(1)
+            await server.says(PubComp(1))
+
+        nursery.start_soon(answer)
+        with trio.fail_after(5):
+            await client.publish("t", b"", 2)
 
 
 async def test_a_server_that_sends_too_far_ahead(autojump_clock: MockClock) -> None:

@@ -160,6 +160,40 @@ def test_a_resumed_session_keeps_within_a_smaller_window() -> None:
     assert [packet.packet_id for packet in second.said() if isinstance(packet, Publish)] == [2]
 
 
+def test_what_waits_again_waits_in_the_old_order() -> None:
+    first = Conversation()
+    for _ in range(4):
+        first.core.publish(message())
+    second = Conversation(session=first.session, present=True, server={"receive_maximum": 1})
+    sent = second.said()
+    for number in range(1, 5):
+        second.hears(PubAck(number))
+        sent += second.said()
+    assert [packet.packet_id for packet in sent if isinstance(packet, Publish)] == [1, 2, 3, 4]
+
+
+def test_the_end_of_an_old_message_does_not_widen_the_window() -> None:
+    """MQTT 5.0, 4.9: the quota never grows beyond what the server has said."""
+    first = Conversation()
+    first.core.publish(message(qos=2))
+    first.hears(PubRec(1))
+    second = Conversation(session=first.session, present=True, server={"receive_maximum": 1})
+    assert second.said() == [PubRel(1)]
+    second.hears(PubComp(1))
+    second.core.publish(message())
+    second.core.publish(message())
+    assert second.said() == [message(2)]
+
+
+def test_identifiers_of_a_session_that_the_server_forgot_mean_new_messages() -> None:
+    first = Conversation()
+    [arrived] = first.hears(message(7, 2))
+    assert isinstance(arrived, Arrived)
+    first.core.acknowledge(arrived.message)
+    second = Conversation(session=first.session, present=False)
+    assert second.hears(message(7, 2)) == [Arrived(message(7, 2))]
+
+
 def test_messages_that_the_server_forgot_are_named() -> None:
     """MQTT-3.2.2-5."""
     first = Conversation(server={"receive_maximum": 2})
