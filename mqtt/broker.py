@@ -94,8 +94,9 @@ class Broker:
             while now < until and (ready := poll(0, _ROUND)):
                 self._serve(ready, now)
                 now = trio.current_time()
-            if self._journal.newest > self._journal.written:
-                await self._keep_up()
+            # A journal that is far behind holds up who gives it more.
+            while self._journal.records - self._committed > _BEHIND and self._committing:
+                await self._progress.wait()
 
     def _serve(self, ready: list[tuple[int, int]], now: float) -> None:
         sockets = self._sockets
@@ -157,6 +158,9 @@ class Broker:
             for link in asking:
                 self._nursery.start_soon(self._ask, link)
         written = self._journal.written
+        if self._journal.newest > written and not self._committing:
+            self._committing = True
+            self._nursery.start_soon(self._commit)
         dirty = core.dirty
         while dirty:
             links = dirty[:]
@@ -299,15 +303,8 @@ class Broker:
 
     # The journal.
 
-    async def _keep_up(self) -> None:
-        """Starts a commit if none is under way; waits for it when it is far behind."""
-        if not self._committing:
-            self._committing = True
-            self._nursery.start_soon(self._commit)
-        while self._journal.records - self._committed > _BEHIND:
-            await self._progress.wait()
-
     async def _commit(self) -> None:
+        """Until nothing is left to be written. What is recorded while the disk is busy becomes one commit."""
         try:
             while self._journal.newest > self._journal.written:
                 records = self._journal.records

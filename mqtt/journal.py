@@ -102,7 +102,7 @@ class Journal(Protocol):
     def retained(self, topic: str, message: Message | None) -> None: ...
 
     async def commit(self) -> None:
-        """Closes the open batch and returns when it is on disk. May be called again before the last call has returned."""
+        """Closes the open batch and returns when it is on disk, with ``written`` set. Later records are of the next."""
 
 
 class Memory:

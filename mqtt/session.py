@@ -210,8 +210,7 @@ class Session:
         delivery = self.in_flight.get(packet_id)
         if delivery is None:
             return
-        if self.journal is not None:
-            link.hold = self.journal.newest
+        # Nothing of it may pass what is not on disk yet; the CONNACK of this connection already waits for that.
         if delivery.released:
             link.send_packet(PubRel(packet_id))
         elif not self._transmit(link, packet_id, delivery, now, _DUPLICATE):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import trio
+
 from mqtt.journal import SavedDelivery, SavedSession, Stored
 from mqtt.message import NOTHING, Message
 from mqtt.topics import Subscription
@@ -25,17 +27,25 @@ class Ledger:
         self.written = 0
         self.records = 0
         self._open: list[Callable[[], object]] = []
+        self._batch = 1
 
     def _record(self, change: Callable[[], object]) -> None:
         self._open.append(change)
         self.records += 1
-        self.newest = self.written + 1
+        self.newest = self._batch
 
     def commit_now(self) -> None:
-        for change in self._open:
+        self._write(*self._close())
+
+    def _close(self) -> tuple[int, list[Callable[[], object]]]:
+        batch, changes = self._batch, self._open
+        self._batch, self._open = batch + 1, []
+        return batch, changes
+
+    def _write(self, batch: int, changes: list[Callable[[], object]]) -> None:
+        for change in changes:
             change()
-        self._open.clear()
-        self.written = self.newest
+        self.written = batch
 
     async def commit(self) -> None:
         self.commit_now()
@@ -116,3 +126,18 @@ class Ledger:
                 self.disk.retained[topic] = message
 
         self._record(change)
+
+
+class SlowLedger(Ledger):
+    """A disk that writes when it is told to. commits: how many were begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = trio.Event()
+        self.commits = 0
+
+    async def commit(self) -> None:
+        closed = self._close()
+        self.commits += 1
+        await self.go.wait()
+        self._write(*closed)

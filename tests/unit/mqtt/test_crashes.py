@@ -153,8 +153,16 @@ class Crashes(RuleBasedStateMachine):
                 party.coming.append(data)
         self.core.dirty.clear()
 
-    @rule(qos=st.integers(1, 2))
-    def publish(self, qos: int) -> None:
+    @rule(qos=st.integers(1, 2), commit=st.booleans(), heard=st.lists(st.booleans(), max_size=5))
+    def exchange(self, qos: int, commit: bool, heard: list[bool]) -> None:
+        """A publish and part of what follows from it. commit: before, so that no output of earlier steps waits."""
+        if commit:
+            self.commit()
+        self._publish(qos)
+        for first in heard:
+            self.hear(first, False)
+
+    def _publish(self, qos: int) -> None:
         if self.writer.free_id():
             self.count += 1
             payload = b"%d" % self.count
