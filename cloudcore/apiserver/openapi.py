@@ -11,7 +11,8 @@ from kube.objects import Object
 
 _TYPES: Final[dict[str, Object]] = {
     "s": {"type": "string"},
-    "i": {"type": "integer", "format": "int64"},
+    "i": {"type": "integer", "format": "int32"},
+    "l": {"type": "integer", "format": "int64"},
     "n": {"type": "number"},
     "b": {"type": "boolean"},
     "o": {"type": "object"},

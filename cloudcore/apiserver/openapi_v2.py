@@ -21,7 +21,8 @@ MEDIA_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _TYPES: Final = {
     "s": ("string", ""),
     "t": ("string", "date-time"),
-    "i": ("integer", "int64"),
+    "i": ("integer", "int32"),
+    "l": ("integer", "int64"),
     "n": ("number", "double"),
     "b": ("boolean", ""),
     "o": ("object", ""),

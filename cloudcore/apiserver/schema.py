@@ -1,9 +1,9 @@
 """Brings outside JSON into the shape that a kind has: after it, every known field has its type and null is absent.
 
-A shape is written as ``Name: field=type field=type``; types are ``s`` string, ``i`` integer, ``n`` number, ``b`` boolean,
-``o`` any object, ``a`` anything, ``x`` integer or string, ``q`` quantity, ``t`` time with microseconds, ``m`` map of strings,
-``mb`` map of base64, ``mq`` map of quantities,
-``[type]`` a list, ``{type}`` a map of them, ``b|type`` a boolean or it, or the name of another shape. Unknown fields are dropped
+A shape is written as ``Name: field=type field=type``; types are ``s`` string, ``i`` and ``l`` integer of 32 and of 64 bits,
+``n`` number, ``b`` boolean, ``o`` any object, ``a`` anything, ``x`` integer or string, ``q`` quantity, ``t`` time with
+microseconds, ``m`` map of strings, ``mb`` map of base64, ``mq`` map of quantities, ``[type]`` a list, ``{type}`` a map of them,
+``b|type`` a boolean or it, or the name of another shape. Unknown fields are dropped
 and told, as kube-apiserver does.
 """
 
@@ -73,13 +73,17 @@ def conform(shape: str, value: Any) -> tuple[dict[str, Any], list[str]]:
     return clean, unknown
 
 
-def _integer(value: Any, path: str) -> int:
+def _integer(value: Any, path: str, bits: int = 32) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         raise WrongType(path, "an integer", value)
     number = int(value)
-    if not -(2**63) <= number < 2**63:
-        raise WrongType(path, "an integer of 64 bits", value)
+    if not -(2 ** (bits - 1)) <= number < 2 ** (bits - 1):
+        raise WrongType(path, f"an integer of {bits} bits", value)
     return number
+
+
+def _long(value: Any, path: str) -> int:
+    return _integer(value, path, 64)
 
 
 def _string(value: Any, path: str) -> str:
@@ -152,6 +156,7 @@ def _quantities(value: Any, path: str) -> dict[str, str]:
 _SIMPLE: Final[dict[str, Callable[[Any, str], Any]]] = {
     "s": _string,
     "i": _integer,
+    "l": _long,
     "n": _number,
     "b": _boolean,
     "o": _object,

@@ -4,19 +4,19 @@ from typing import Final
 
 SHAPES: Final = """
 OwnerReference: apiVersion=s kind=s name=s uid=s controller=b blockOwnerDeletion=b
-ObjectMeta: name=s generateName=s namespace=s selfLink=s uid=s resourceVersion=s generation=i creationTimestamp=s
-ObjectMeta: deletionTimestamp=s deletionGracePeriodSeconds=i labels=m annotations=m ownerReferences=[OwnerReference]
+ObjectMeta: name=s generateName=s namespace=s selfLink=s uid=s resourceVersion=s generation=l creationTimestamp=s
+ObjectMeta: deletionTimestamp=s deletionGracePeriodSeconds=l labels=m annotations=m ownerReferences=[OwnerReference]
 ObjectMeta: finalizers=[s] managedFields=a
 ObjectReference: kind=s namespace=s name=s uid=s apiVersion=s resourceVersion=s fieldPath=s
 LocalObjectReference: name=s
-Condition: type=s status=s reason=s message=s lastTransitionTime=s lastProbeTime=s lastHeartbeatTime=s observedGeneration=i
+Condition: type=s status=s reason=s message=s lastTransitionTime=s lastProbeTime=s lastHeartbeatTime=s observedGeneration=l
 Condition: lastUpdateTime=s
 LabelSelectorRequirement: key=s operator=s values=[s]
 LabelSelector: matchLabels=m matchExpressions=[LabelSelectorRequirement]
 
 Pod: apiVersion=s kind=s metadata=ObjectMeta spec=PodSpec status=PodStatus
 PodSpec: volumes=[Volume] initContainers=[Container] containers=[Container] ephemeralContainers=[Container]
-PodSpec: restartPolicy=s terminationGracePeriodSeconds=i activeDeadlineSeconds=i dnsPolicy=s nodeSelector=m
+PodSpec: restartPolicy=s terminationGracePeriodSeconds=l activeDeadlineSeconds=l dnsPolicy=s nodeSelector=m
 PodSpec: serviceAccountName=s serviceAccount=s automountServiceAccountToken=b nodeName=s hostNetwork=b hostPID=b hostIPC=b
 PodSpec: shareProcessNamespace=b securityContext=PodSecurityContext imagePullSecrets=[LocalObjectReference] hostname=s
 PodSpec: subdomain=s affinity=Affinity schedulerName=s tolerations=[Toleration] hostAliases=[HostAlias]
@@ -32,7 +32,7 @@ PodDNSConfig: nameservers=[s] searches=[s] options=[PodDNSConfigOption]
 PodDNSConfigOption: name=s value=s
 TopologySpreadConstraint: maxSkew=i topologyKey=s whenUnsatisfiable=s labelSelector=LabelSelector minDomains=i
 TopologySpreadConstraint: nodeAffinityPolicy=s nodeTaintsPolicy=s matchLabelKeys=[s]
-Toleration: key=s operator=s value=s effect=s tolerationSeconds=i
+Toleration: key=s operator=s value=s effect=s tolerationSeconds=l
 Affinity: nodeAffinity=NodeAffinity podAffinity=PodAffinity podAntiAffinity=PodAffinity
 NodeAffinity: requiredDuringSchedulingIgnoredDuringExecution=NodeSelector
 NodeAffinity: preferredDuringSchedulingIgnoredDuringExecution=[PreferredSchedulingTerm]
@@ -48,12 +48,12 @@ SELinuxOptions: user=s role=s type=s level=s
 SeccompProfile: type=s localhostProfile=s
 WindowsOptions: gmsaCredentialSpecName=s gmsaCredentialSpec=s runAsUserName=s hostProcess=b
 Sysctl: name=s value=s
-PodSecurityContext: seLinuxOptions=SELinuxOptions windowsOptions=WindowsOptions runAsUser=i runAsGroup=i runAsNonRoot=b
-PodSecurityContext: supplementalGroups=[i] supplementalGroupsPolicy=s fsGroup=i sysctls=[Sysctl] fsGroupChangePolicy=s
+PodSecurityContext: seLinuxOptions=SELinuxOptions windowsOptions=WindowsOptions runAsUser=l runAsGroup=l runAsNonRoot=b
+PodSecurityContext: supplementalGroups=[l] supplementalGroupsPolicy=s fsGroup=l sysctls=[Sysctl] fsGroupChangePolicy=s
 PodSecurityContext: seccompProfile=SeccompProfile appArmorProfile=SeccompProfile seLinuxChangePolicy=s
 Capabilities: add=[s] drop=[s]
 SecurityContext: capabilities=Capabilities privileged=b seLinuxOptions=SELinuxOptions windowsOptions=WindowsOptions
-SecurityContext: runAsUser=i runAsGroup=i runAsNonRoot=b readOnlyRootFilesystem=b allowPrivilegeEscalation=b procMount=s
+SecurityContext: runAsUser=l runAsGroup=l runAsNonRoot=b readOnlyRootFilesystem=b allowPrivilegeEscalation=b procMount=s
 SecurityContext: seccompProfile=SeccompProfile appArmorProfile=SeccompProfile
 Container: name=s image=s command=[s] args=[s] workingDir=s ports=[ContainerPort] envFrom=[EnvFromSource] env=[EnvVar]
 Container: resources=ResourceRequirements resizePolicy=[ResizePolicy] restartPolicy=s volumeMounts=[VolumeMount]
@@ -80,10 +80,10 @@ HTTPHeader: name=s value=s
 HTTPGetAction: path=s port=x host=s scheme=s httpHeaders=[HTTPHeader]
 TCPSocketAction: port=x host=s
 GRPCAction: port=i service=s
-SleepAction: seconds=i
+SleepAction: seconds=l
 Handler: exec=ExecAction httpGet=HTTPGetAction tcpSocket=TCPSocketAction sleep=SleepAction
 Probe: exec=ExecAction httpGet=HTTPGetAction tcpSocket=TCPSocketAction grpc=GRPCAction initialDelaySeconds=i
-Probe: timeoutSeconds=i periodSeconds=i successThreshold=i failureThreshold=i terminationGracePeriodSeconds=i
+Probe: timeoutSeconds=i periodSeconds=i successThreshold=i failureThreshold=i terminationGracePeriodSeconds=l
 Volume: name=s hostPath=HostPathVolume emptyDir=EmptyDirVolume secret=SecretVolume configMap=ConfigMapVolume
 Volume: downwardAPI=DownwardAPIVolume projected=ProjectedVolume persistentVolumeClaim=ClaimVolume csi=o nfs=o iscsi=o
 Volume: image=o ephemeral=o gitRepo=o glusterfs=o rbd=o flexVolume=o cinder=o cephfs=o flocker=o fc=o azureFile=o
@@ -100,11 +100,11 @@ ProjectedVolume: sources=[VolumeProjection] defaultMode=i
 VolumeProjection: secret=ProjectedFiles downwardAPI=DownwardAPIVolume configMap=ProjectedFiles
 VolumeProjection: serviceAccountToken=ServiceAccountTokenProjection clusterTrustBundle=o
 ProjectedFiles: name=s items=[KeyToPath] optional=b
-ServiceAccountTokenProjection: audience=s expirationSeconds=i path=s
+ServiceAccountTokenProjection: audience=s expirationSeconds=l path=s
 ClaimVolume: claimName=s readOnly=b
 PodStatus: phase=s conditions=[Condition] message=s reason=s nominatedNodeName=s hostIP=s hostIPs=[IP] podIP=s podIPs=[IP]
 PodStatus: startTime=s initContainerStatuses=[ContainerStatus] containerStatuses=[ContainerStatus] qosClass=s
-PodStatus: ephemeralContainerStatuses=[ContainerStatus] resize=s resourceClaimStatuses=a observedGeneration=i
+PodStatus: ephemeralContainerStatuses=[ContainerStatus] resize=s resourceClaimStatuses=a observedGeneration=l
 IP: ip=s
 ContainerStatus: name=s state=ContainerState lastState=ContainerState ready=b restartCount=i image=s imageID=s containerID=s
 ContainerStatus: started=b allocatedResources=mq resources=ResourceRequirements volumeMounts=a user=o stopSignal=s
@@ -125,7 +125,7 @@ DaemonEndpoints: kubeletEndpoint=DaemonEndpoint
 DaemonEndpoint: Port=i
 NodeSystemInfo: machineID=s systemUUID=s bootID=s kernelVersion=s osImage=s containerRuntimeVersion=s kubeletVersion=s
 NodeSystemInfo: kubeProxyVersion=s operatingSystem=s architecture=s swap=o
-ContainerImage: names=[s] sizeBytes=i
+ContainerImage: names=[s] sizeBytes=l
 AttachedVolume: name=s devicePath=s
 
 Namespace: apiVersion=s kind=s metadata=ObjectMeta spec=NamespaceSpec status=NamespaceStatus
@@ -160,8 +160,8 @@ CustomResourceConversion: strategy=s webhook=o
 CustomResourceValidation: openAPIV3Schema=JSONSchemaProps
 CustomResourceDefinitionStatus: conditions=[Condition] acceptedNames=CustomResourceDefinitionNames storedVersions=[s]
 JSONSchemaProps: id=s $schema=s $ref=s description=s type=s format=s title=s default=a maximum=n exclusiveMaximum=b minimum=n
-JSONSchemaProps: exclusiveMinimum=b maxLength=i minLength=i pattern=s maxItems=i minItems=i uniqueItems=b multipleOf=n enum=[a]
-JSONSchemaProps: maxProperties=i minProperties=i required=[s] items=JSONSchemaProps allOf=[JSONSchemaProps]
+JSONSchemaProps: exclusiveMinimum=b maxLength=l minLength=l pattern=s maxItems=l minItems=l uniqueItems=b multipleOf=n enum=[a]
+JSONSchemaProps: maxProperties=l minProperties=l required=[s] items=JSONSchemaProps allOf=[JSONSchemaProps]
 JSONSchemaProps: oneOf=[JSONSchemaProps] anyOf=[JSONSchemaProps] not=JSONSchemaProps properties={JSONSchemaProps}
 JSONSchemaProps: additionalProperties=b|JSONSchemaProps patternProperties={JSONSchemaProps} dependencies=o additionalItems=a
 JSONSchemaProps: definitions={JSONSchemaProps} externalDocs=o example=a nullable=b x-kubernetes-preserve-unknown-fields=b
@@ -175,28 +175,28 @@ RollingUpdate: maxUnavailable=x maxSurge=x
 Deployment: apiVersion=s kind=s metadata=ObjectMeta spec=DeploymentSpec status=DeploymentStatus
 DeploymentSpec: replicas=i selector=LabelSelector template=PodTemplateSpec strategy=UpdateStrategy minReadySeconds=i
 DeploymentSpec: revisionHistoryLimit=i paused=b progressDeadlineSeconds=i
-DeploymentStatus: observedGeneration=i replicas=i updatedReplicas=i readyReplicas=i availableReplicas=i
+DeploymentStatus: observedGeneration=l replicas=i updatedReplicas=i readyReplicas=i availableReplicas=i
 DeploymentStatus: unavailableReplicas=i terminatingReplicas=i conditions=[Condition] collisionCount=i
 ReplicaSet: apiVersion=s kind=s metadata=ObjectMeta spec=ReplicaSetSpec status=ReplicaSetStatus
 ReplicaSetSpec: replicas=i minReadySeconds=i selector=LabelSelector template=PodTemplateSpec
 ReplicaSetStatus: replicas=i fullyLabeledReplicas=i readyReplicas=i availableReplicas=i terminatingReplicas=i
-ReplicaSetStatus: observedGeneration=i conditions=[Condition]
+ReplicaSetStatus: observedGeneration=l conditions=[Condition]
 DaemonSet: apiVersion=s kind=s metadata=ObjectMeta spec=DaemonSetSpec status=DaemonSetStatus
 DaemonSetSpec: selector=LabelSelector template=PodTemplateSpec updateStrategy=UpdateStrategy minReadySeconds=i
 DaemonSetSpec: revisionHistoryLimit=i
-DaemonSetStatus: currentNumberScheduled=i numberMisscheduled=i desiredNumberScheduled=i numberReady=i observedGeneration=i
+DaemonSetStatus: currentNumberScheduled=i numberMisscheduled=i desiredNumberScheduled=i numberReady=i observedGeneration=l
 DaemonSetStatus: updatedNumberScheduled=i numberAvailable=i numberUnavailable=i collisionCount=i conditions=[Condition]
-ControllerRevision: apiVersion=s kind=s metadata=ObjectMeta data=o revision=i
+ControllerRevision: apiVersion=s kind=s metadata=ObjectMeta data=o revision=l
 Scale: apiVersion=s kind=s metadata=ObjectMeta spec=ScaleSpec status=ScaleStatus
 ScaleSpec: replicas=i
 ScaleStatus: replicas=i selector=s
 
 Binding: apiVersion=s kind=s metadata=ObjectMeta target=ObjectReference
 Preconditions: uid=s resourceVersion=s
-DeleteOptions: apiVersion=s kind=s gracePeriodSeconds=i preconditions=Preconditions orphanDependents=b propagationPolicy=s
+DeleteOptions: apiVersion=s kind=s gracePeriodSeconds=l preconditions=Preconditions orphanDependents=b propagationPolicy=s
 DeleteOptions: dryRun=[s] ignoreStoreReadErrorWithClusterBreakingPotential=b
 Eviction: apiVersion=s kind=s metadata=ObjectMeta deleteOptions=DeleteOptions
 TokenRequest: apiVersion=s kind=s metadata=ObjectMeta spec=TokenRequestSpec status=TokenRequestStatus
-TokenRequestSpec: audiences=[s] expirationSeconds=i boundObjectRef=ObjectReference
+TokenRequestSpec: audiences=[s] expirationSeconds=l boundObjectRef=ObjectReference
 TokenRequestStatus: token=s expirationTimestamp=s
 """

@@ -15,6 +15,18 @@ PLURALS = {"Deployment": "deployments", "ReplicaSet": "replicasets", "DaemonSet"
 
 @pytest.mark.parametrize("kind", list(PLURALS))
 @scenario
+def test_numbers_that_are_too_large(api: Api, kind: str) -> None:
+    plural, text = f"apps/v1/{PLURALS[kind]}", {"body.message": "decoder-texts"}
+    api.post(plural, workload(kind, minReadySeconds=2**31), differs=text)
+    large = workload(kind)
+    large["spec"]["template"]["spec"] |= {"terminationGracePeriodSeconds": 2**40, "priority": 2**31}
+    api.post(plural, large, differs=text)
+    del large["spec"]["template"]["spec"]["priority"]
+    api.post(plural + "?dryRun=All", large)
+
+
+@pytest.mark.parametrize("kind", list(PLURALS))
+@scenario
 def test_what_is_filled_in(api: Api, kind: str) -> None:
     plural = f"apps/v1/{PLURALS[kind]}"
     api.post(plural, workload(kind))
@@ -129,7 +141,8 @@ def test_scale(api: Api, kind: str) -> None:
     api.patch(f"{place}/scale", {"metadata": {"resourceVersion": "1"}, "spec": {"replicas": 0}})
     api.patch(f"{place}/scale", [{"op": "replace", "path": "/spec/replicas", "value": 0}], "json", differs=same)
     api.put(f"{place}/scale", {"metadata": {"name": "other"}, "spec": {"replicas": 0}})
-    api.put(f"{place}/scale", {"spec": {"replicas": "many"}}, differs={"body.message": "decoder-texts"})
+    for wrong in ("many", 2**31, 2**70):
+        api.put(f"{place}/scale", {"spec": {"replicas": wrong}}, differs={"body.message": "decoder-texts"})
     api.get(f"apps/v1/{PLURALS[kind]}/none/scale")
 
 

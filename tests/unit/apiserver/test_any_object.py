@@ -19,14 +19,16 @@ from kube.status import ApiError
 TEXTS = st.sampled_from(
     ["", "a", "web", "A_b", "1Gi", "500m", "-1", "Always", "True", "2026-01-01T00:00:00Z", "é", "a/b", "Exists"]
 )
-NUMBERS = st.sampled_from([-1, 0, 1, 80, 70000, 2**40])
+SMALL = st.sampled_from([-1, 0, 1, 80, 70000, 2**31 - 1])
+NUMBERS = SMALL | st.just(2**40)
 SIMPLE: dict[str, st.SearchStrategy[Any]] = {
     "s": TEXTS,
     "q": TEXTS,
-    "i": NUMBERS,
+    "i": SMALL,
+    "l": NUMBERS,
     "n": NUMBERS,
     "b": st.booleans(),
-    "x": TEXTS | NUMBERS,
+    "x": TEXTS | SMALL,
     "o": st.dictionaries(TEXTS, TEXTS, max_size=1),
     "a": TEXTS | NUMBERS,
     "m": st.dictionaries(TEXTS, TEXTS, max_size=2),
