@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mqtt.clientcore import Arrived, ClientCore, Connected, Disconnected, Event, Session, Settled
@@ -307,6 +307,7 @@ def test_packet_identifiers_in_use_are_passed_over() -> None:
     assert talk.core.publish(message()) == 3
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(["publish", "cut", "deliver", "answer"]), max_size=40), st.integers(1, 3), st.randoms())
 def test_over_any_cuts_qos_1_comes_and_qos_2_comes_once(steps: list[str], window: int, chance: object) -> None:
     """A server that follows the standard, a network that loses everything under way at any moment, a client that goes on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mqttwire.strategies import answers, conversations, from_client, publishes, versions
 
@@ -13,6 +13,7 @@ from mqtt.codec import Decoder, MalformedPacket, PacketTooLarge, PeerError, Prot
 from mqtt.packets import Connect, Packet, PingReq, PingResp, Publish, Version
 
 LIMIT = 1 << 20
+unhurried = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 THREE = (MalformedPacket, ProtocolViolation, PacketTooLarge)
 
 
@@ -28,6 +29,7 @@ def wire(conversation: tuple[Version, list[Packet]]) -> bytes:
     return b"".join(encode(packet, version) for packet in packets)
 
 
+@unhurried
 @given(conversations())
 def test_what_clients_say(conversation: tuple[Version, list[Packet]]) -> None:
     decoder = Decoder(LIMIT)
@@ -37,6 +39,7 @@ def test_what_clients_say(conversation: tuple[Version, list[Packet]]) -> None:
     assert decoder.buffered == 0
 
 
+@unhurried
 @given(answers())
 def test_what_servers_say(conversation: tuple[Version, list[Packet]]) -> None:
     decoder = Decoder(LIMIT, conversation[0])
@@ -44,6 +47,7 @@ def test_what_servers_say(conversation: tuple[Version, list[Packet]]) -> None:
     assert drained(decoder) == conversation[1]
 
 
+@unhurried
 @given(conversations())
 def test_each_way_to_cut_a_conversation_in_two(conversation: tuple[Version, list[Packet]]) -> None:
     data = wire(conversation)
@@ -55,6 +59,7 @@ def test_each_way_to_cut_a_conversation_in_two(conversation: tuple[Version, list
         assert found + drained(decoder) == conversation[1]
 
 
+@unhurried
 @given(conversations(), st.data())
 def test_pieces_of_any_size_taken_out_at_any_time(conversation: tuple[Version, list[Packet]], data: st.DataObject) -> None:
     rest = wire(conversation)
@@ -80,6 +85,7 @@ def test_byte_by_byte_a_large_packet_is_collected_in_linear_time() -> None:
     assert decoder.next() == message
 
 
+@unhurried
 @given(st.binary(max_size=60), st.sampled_from([None, *Version]), st.booleans())
 @example(b"\x10\x80\x80\x80\x80\x01", None, False)
 @example(b"\x10\x00", Version.V5, True)
@@ -101,6 +107,7 @@ def test_garbage_raises_one_of_the_three_errors_and_nothing_else(data: bytes, ve
             decoder.next()
 
 
+@unhurried
 @given(conversations(), st.data())
 def test_a_changed_byte_raises_nothing_else_either(conversation: tuple[Version, list[Packet]], data: st.DataObject) -> None:
     raw = bytearray(wire(conversation))
@@ -113,6 +120,7 @@ def test_a_changed_byte_raises_nothing_else_either(conversation: tuple[Version, 
         assert isinstance(error, THREE)
 
 
+@unhurried
 @given(versions.flatmap(lambda version: st.tuples(st.just(version), from_client(version))), st.data())
 def test_what_is_understood_is_written_in_as_few_bytes(given_: tuple[Version, Packet], data: st.DataObject) -> None:
     """A changed packet that is still one is encoded again to no more bytes, and means the same."""
@@ -133,6 +141,7 @@ def test_what_is_understood_is_written_in_as_few_bytes(given_: tuple[Version, Pa
         assert other.next() == changed
 
 
+@unhurried
 @given(versions.flatmap(lambda version: st.tuples(st.just(version), publishes(version, client=False))))
 def test_a_split_publish_is_the_whole_one_with_a_gap_for_its_identifier(given_: tuple[Version, Publish]) -> None:
     version, message = given_
