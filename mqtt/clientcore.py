@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
@@ -41,7 +41,7 @@ class Session:
     """
 
     outgoing: dict[int, Publish | PubRel] = field(default_factory=dict)
-    queued: deque[Publish] = field(default_factory=deque)
+    queued: OrderedDict[int, Publish] = field(default_factory=OrderedDict)
     received: set[int] = field(default_factory=set)
     last_id: int = 0
 
@@ -148,7 +148,7 @@ class ClientCore:
             self.session.outgoing[message.packet_id] = message
             self._put(data)
         else:
-            self.session.queued.append(message)
+            self.session.queued[message.packet_id] = message
         return message.packet_id
 
     def subscribe(self, subscriptions: list[Subscription], properties: Properties | None = None) -> int:
@@ -229,7 +229,7 @@ class ClientCore:
         lost: list[Publish] = []
         # 3.1 does not say whether there is a session; there it is believed.
         if not answer.session_present and (self._clean or self.version != Version.V31):
-            lost = [packet for packet in session.outgoing.values() if isinstance(packet, Publish)] + list(session.queued)
+            lost = [packet for packet in session.outgoing.values() if isinstance(packet, Publish)] + list(session.queued.values())
             session.outgoing.clear()
             session.queued.clear()
             session.received.clear()
@@ -252,10 +252,11 @@ class ClientCore:
         for packet in packets:
             if isinstance(packet, PubRel):
                 self._send(packet)
-        waiting = [replace(packet, dup=True) for packet in packets if isinstance(packet, Publish)]
-        for message in waiting:
-            del self.session.outgoing[message.packet_id]
-        self.session.queued.extendleft(reversed(waiting))
+        for packet in reversed(packets):
+            if isinstance(packet, Publish):
+                del self.session.outgoing[packet.packet_id]
+                self.session.queued[packet.packet_id] = replace(packet, dup=True)
+                self.session.queued.move_to_end(packet.packet_id, last=False)
 
     def _arrived(self, message: Publish) -> Arrived | None:
         alias = (message.properties or {}).get("topic_alias")
@@ -330,18 +331,17 @@ class ClientCore:
     def _pump(self) -> None:
         session = self.session
         while self._quota and session.queued:
-            message = session.queued.popleft()
-            session.outgoing[message.packet_id] = message
+            number, message = session.queued.popitem(last=False)
+            session.outgoing[number] = message
             self._quota -= 1
             self._send(message)
 
     def _next_id(self) -> int:
         session = self.session
-        queued = {message.packet_id for message in session.queued} if session.queued else ()
         for _ in range(MAX_PACKET_ID):
-            session.last_id = session.last_id % MAX_PACKET_ID + 1
-            if session.last_id not in session.outgoing and session.last_id not in self._asked and session.last_id not in queued:
-                return session.last_id
+            session.last_id = number = session.last_id % MAX_PACKET_ID + 1
+            if number not in session.outgoing and number not in session.queued and number not in self._asked:
+                return number
         raise Unencodable("all 65535 packet identifiers are in use: wait for answers")
 
     def _check(self, message: Publish) -> None:
