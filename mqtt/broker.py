@@ -177,11 +177,19 @@ class Broker:
                     if link.hold > written or sock.sealed:
                         sock.sealed.append((link.hold, data))
                         self._sealed.add(sock)
-                    elif not sock.write(data) and not sock.writing:
-                        sock.writing = True
-                        self._watch(sock)
+                    else:
+                        self._send(sock, data, now)
                 if link.closing:
                     self._leave(sock, now)
+
+    def _send(self, sock: Socket, data: bytes, now: float) -> None:
+        if sock.write(data):
+            session = sock.link.session
+            if session is not None and session.behind:
+                self.core.drained(sock.link, now)
+        elif not sock.writing:
+            sock.writing = True
+            self._watch(sock)
 
     def _write_on(self, sock: Socket, now: float) -> None:
         """The network takes bytes again."""
@@ -321,12 +329,8 @@ class Broker:
         written = self._journal.written
         for sock in list(self._sealed):
             sealed = sock.sealed
-            all_taken = True
             while sealed and sealed[0][0] <= written:
-                all_taken = sock.write(sealed.popleft()[1])
-            if not all_taken and not sock.writing:
-                sock.writing = True
-                self._watch(sock)
+                self._send(sock, sealed.popleft()[1], now)
             if not sealed:
                 self._sealed.discard(sock)
                 if not sock.reading and not sock.pending and not sock.link.closing and sock.link.asking is None:
@@ -340,11 +344,16 @@ class Broker:
 async def serve(config: Config, *, task_status: trio.TaskStatus[Broker] = trio.TASK_STATUS_IGNORED) -> None:
     """Runs a broker until it is cancelled. ``task_status`` has it when all listeners are open. Raises OSError."""
     doors = open_doors(config.listeners)
-    async with trio.open_nursery() as nursery:
-        broker = Broker(config, doors, nursery)
-        try:
-            nursery.start_soon(broker.keep_time)
-            task_status.started(broker)
-            await broker.run()
-        finally:
-            broker.close()
+    try:
+        async with trio.open_nursery() as nursery:
+            broker = Broker(config, doors, nursery)
+            try:
+                nursery.start_soon(broker.keep_time)
+                task_status.started(broker)
+                await broker.run()
+            finally:
+                broker.close()
+    finally:
+        if config.journal.newest > config.journal.written:
+            with trio.move_on_after(_LAST_WORDS, shield=True):
+                await config.journal.commit()

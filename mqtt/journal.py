@@ -102,7 +102,10 @@ class Journal(Protocol):
     def retained(self, topic: str, message: Message | None) -> None: ...
 
     async def commit(self) -> None:
-        """Closes the open batch and returns when it is on disk, with ``written`` set. Later records are of the next."""
+        """Closes the open batch and returns when it is on disk, with ``written`` set. Later records are of the next.
+
+        One call at a time. What a cancelled call did not write is for the next call.
+        """
 
 
 class Memory:

@@ -182,6 +182,11 @@ class Session:
         link.send(head + packet_id.to_bytes(2, "big") + tail)
         return True
 
+    @property
+    def behind(self) -> bool:
+        """Whether something waits for the window or the network."""
+        return bool(self.queue or self._resend)
+
     def pump(self, now: float) -> None:
         """Sends what waits, as far as window and network allow."""
         link = self.link

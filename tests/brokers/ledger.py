@@ -139,5 +139,9 @@ class SlowLedger(Ledger):
     async def commit(self) -> None:
         closed = self._close()
         self.commits += 1
-        await self.go.wait()
+        try:
+            await self.go.wait()
+        except trio.Cancelled:
+            self._open = closed[1] + self._open
+            raise
         self._write(*closed)

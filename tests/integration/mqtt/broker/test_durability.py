@@ -6,7 +6,9 @@ import trio
 from brokers.ledger import Ledger, SlowLedger
 from brokers.sockets import RawClient
 
+from mqtt.broker import Config, serve
 from mqtt.limits import Limits
+from mqtt.listeners import Listener
 from mqtt.packets import ConnAck, Connect, PingReq, PingResp, PubAck, Publish, SubAck, Subscribe, Subscription, Version
 
 from .conftest import Start
@@ -71,3 +73,18 @@ async def test_who_publishes_too_fast_waits(start: Start) -> None:
     assert await writer.next() == PingResp()
     assert broker.core.counters.received == 300
     assert trio.current_time() - begun > 0.4, "the first 200 may come at once"
+
+
+async def test_what_is_recorded_at_the_end_is_written(start: Start) -> None:
+    ledger = SlowLedger()
+    async with trio.open_nursery() as life:
+        broker = await life.start(serve, Config([Listener(port=0)], journal=ledger))
+        reader = await RawClient.open(broker.ports[0])
+        await reader.send(Connect(client_id="reader", clean_start=False))
+        with trio.fail_after(10):
+            while not ledger.commits:
+                await trio.sleep(0.002)
+        life.cancel_scope.cancel()
+        ledger.go.set()
+    assert list(ledger.disk.sessions) == ["reader"]
+    assert ledger.written >= ledger.newest

@@ -105,6 +105,16 @@ async def test_a_client_that_does_not_read_is_bounded_and_harms_nobody(start: St
     assert (await slow.message()).payload == bytes(10_000), "it is served when it reads again"
 
 
+async def test_what_waited_for_the_network_goes_on_when_it_was_quick(start: Start) -> None:
+    """One round brings more than is sent at once, and the network takes it all: nothing else may be needed to go on."""
+    port = (await start(Limits(output=1000))).ports[0]
+    reader, writer = await RawClient.connected(port, "reader"), await RawClient.connected(port, "writer")
+    await reader.subscribe("a", 1)
+    await writer.send(*[Publish("a", bytes(100))] * 20, Publish("a", b"last", 1, packet_id=1))
+    while (await reader.message()).payload != b"last":
+        pass
+
+
 async def test_a_client_that_does_not_take_its_answers_is_not_read_further(start: Start) -> None:
     broker = await start(Limits(output=50_000))
     port = broker.ports[0]

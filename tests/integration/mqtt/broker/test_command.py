@@ -1,0 +1,41 @@
+"""``edgecore broker`` as a process."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+import trio
+
+pytestmark = pytest.mark.usefixtures("mosquitto_clients")
+
+
+async def test_the_broker_alone() -> None:
+    command = [sys.executable, "-m", "edgecore", "broker", "-p"]
+    process = await trio.lowlevel.open_process([*command, "0"], stderr=subprocess.PIPE)
+    try:
+        assert process.stderr is not None
+        said = b""
+        with trio.fail_after(20):
+            while not (port := re.search(rb"port (\d+)", said)):
+                chunk = await process.stderr.receive_some()
+                assert chunk, said
+                said += chunk
+        number = port[1].decode()
+        await trio.run_process(["mosquitto_pub", "-p", number, "-q", "2", "-r", "-t", "a", "-m", "x"])
+        read = await trio.run_process(["mosquitto_sub", "-p", number, "-t", "a", "-C", "1", "-W", "10"], capture_stdout=True)
+        assert read.stdout == b"x\n"
+        second = await trio.run_process([*command, number], check=False, capture_stderr=True)
+        assert second.returncode == 1
+        assert f"cannot listen on 127.0.0.1:{number}: Address already in use" in second.stderr.decode()
+        process.send_signal(signal.SIGTERM)
+        with trio.fail_after(10):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        await process.stderr.aclose()
