@@ -120,6 +120,3 @@ TABLE: Final = (
     Property(0x29, "subscription_identifiers_available", Kind.FLAG, frozenset({_CONNACK})),
     Property(0x2A, "shared_subscription_available", Kind.FLAG, frozenset({_CONNACK})),
 )
-
-BY_ID: Final = {line.id: line for line in TABLE}
-BY_NAME: Final = {line.name: line for line in TABLE}

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from mqtt import wire
 from mqtt.errors import MalformedPacket, ProtocolViolation, Unencodable
 from mqtt.packets import PacketType
-from mqtt.properties import BY_ID, BY_NAME, WILL, Kind, Properties, Property
+from mqtt.properties import TABLE, WILL, Kind, Properties, Property
 from mqtt.reasons import Reason
 from mqtt.wire import Reader
 
@@ -36,13 +36,14 @@ def read_properties(reader: Reader, place: int) -> Properties | None:
 
 def _read_property(reader: Reader, place: int, found: dict[str, Any]) -> None:
     # The identifier is a variable byte integer by type; all that exist take one byte.
-    identifier = reader.variable("property identifier")
-    line = BY_ID.get(identifier)
-    if line is None:
+    identifier = reader.byte("property identifier")
+    known = _BY_ID.get(identifier)
+    if known is None:
         raise MalformedPacket(f"there is no property 0x{identifier:02x}")
+    line, label, read = known
     if place not in line.places:
         raise MalformedPacket(f"{line.label} is not a property of {_named(place)}")
-    value = _READ[line.kind](reader, line.label)
+    value = read(reader, label)
     if line.positive and value == 0:
         reason = Reason.TOPIC_ALIAS_INVALID if line.name == "topic_alias" else Reason.PROTOCOL_ERROR
         raise ProtocolViolation(f"{line.label} is 0", reason)
@@ -67,18 +68,18 @@ def write_properties(properties: Properties | None, place: int) -> bytes:
         return b"\0"
     parts = []
     for name, value in properties.items():
-        line = BY_NAME.get(name)
-        if line is None or place not in line.places:
+        known = _BY_NAME.get(name)
+        if known is None or place not in known[0].places:
             raise Unencodable(f"{name} is not a property of {_named(place)}")
+        line, label, start, write = known
         values = cast(list[Any], value) if line.many else [value]
         if len(values) > 1 and _once(line, place):
             raise Unencodable(f"a {_named(place)} has one {line.label} at most")
-        write = _WRITE[line.kind]
         for item in values:
             if line.positive and item == 0:
-                raise Unencodable(f"{line.label} must not be 0")
-            parts.append(bytes((line.id,)))
-            parts.append(write(item, line.label))
+                raise Unencodable(f"{label} must not be 0")
+            parts.append(start)
+            parts.append(write(item, label))
     body = b"".join(parts)
     return wire.variable(len(body)) + body
 
@@ -141,3 +142,8 @@ _WRITE: Final[dict[Kind, Callable[[Any, str], bytes]]] = {
     Kind.BINARY: wire.binary,
     Kind.PAIR: _write_pair,
 }
+
+# What a property needs, in one look: its line, its name for a person, and its function. To hash a Kind takes longer than
+# most of those functions do.
+_BY_ID: Final = {line.id: (line, line.label, _READ[line.kind]) for line in TABLE}
+_BY_NAME: Final = {line.name: (line, line.label, bytes((line.id,)), _WRITE[line.kind]) for line in TABLE}
