@@ -35,6 +35,8 @@ _TURN: Final = 0.005
 """Seconds after which other tasks of the program have their turn, however many sockets are ready."""
 _LAST_WORDS: Final = 5.0
 """Seconds in which a client must take what is still to be sent when its connection ends."""
+_LINGER: Final = 2.0
+"""Seconds in which a client that was refused may read why, and close."""
 _ACCEPT_PAUSE: Final = 0.25
 _BEHIND: Final = 20_000
 """Records that the journal may be behind before nothing more is read."""
@@ -118,6 +120,9 @@ class Broker:
 
     def _read(self, sock: Socket, now: float) -> None:
         link = sock.link
+        if sock.lingering:
+            self._discard(sock, now)
+            return
         if link.pace > now:
             self._nursery.start_soon(self._read_later, sock, link.pace)
             sock.reading = False
@@ -135,6 +140,12 @@ class Broker:
             return
         if data:
             self.core.feed(link, data, now)
+
+    def _discard(self, sock: Socket, now: float) -> None:
+        try:
+            sock.read(_READ)
+        except Gone:
+            self._drop(sock, now)
 
     async def _read_later(self, sock: Socket, when: float) -> None:
         """Goes on with a client that has published too fast."""
@@ -220,8 +231,17 @@ class Broker:
     def _leave(self, sock: Socket, now: float) -> None:
         """The core has said its last word: the session goes its way, the socket is closed when that is sent."""
         self.core.lost(sock.link, now)
+        if sock.lingering:
+            return
         if not sock.pending and not sock.sealed:
-            self._drop(sock, now)
+            if not sock.link.refused:
+                self._drop(sock, now)
+                return
+            sock.finish()
+            sock.give_up = now + _LINGER
+            sock.reading = True
+            self._leaving.add(sock)
+            self._watch(sock)
         elif sock.give_up is None:
             sock.give_up = now + _LAST_WORDS
             sock.reading = False
@@ -336,8 +356,8 @@ class Broker:
                 if not sock.reading and not sock.pending and not sock.link.closing and sock.link.asking is None:
                     sock.reading = True
                     self._watch(sock)
-                if sock.link.closing and not sock.pending:
-                    self._drop(sock, now)
+                if sock.link.closing:
+                    self._leave(sock, now)
         self.flush(now)
 
 

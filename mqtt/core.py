@@ -171,6 +171,7 @@ class Core:
     def _say_goodbye(self, link: Link, reason: Reason) -> None:
         if link.version == Version.V5:
             link.send_packet(Disconnect(reason))
+            link.refused = True
 
     def disconnect(self, link: Link, reason: Reason) -> None:
         """Ends a connection for a reason of ours; clients of 5.0 are told."""
@@ -231,6 +232,7 @@ class Core:
     def _deny(self, link: Link, reason: Reason) -> None:
         self.counters.closed[reason.text] += 1
         link.send_packet(ConnAck(reason=reason))
+        link.refused = True
         link.close()
 
     def admit(self, link: Link, answer: Identity | Reason, now: float) -> None:

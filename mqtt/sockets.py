@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from contextlib import suppress
 from typing import Final, Protocol
 
 from mqtt.link import Link
@@ -33,7 +34,7 @@ class Socket:
     thrown away.
     """
 
-    __slots__ = ("_secure", "_sock", "broken", "fd", "give_up", "link", "pending", "reading", "sealed", "writing")
+    __slots__ = ("_secure", "_sock", "broken", "fd", "give_up", "lingering", "link", "pending", "reading", "sealed", "writing")
 
     def __init__(self, sock: socket.socket, link: Link, *, secure: bool) -> None:
         self._sock = sock
@@ -45,6 +46,7 @@ class Socket:
         self.reading = True
         self.writing = False
         self.broken = False
+        self.lingering = False
         self.give_up: float | None = None
         link.shell = self
 
@@ -112,6 +114,12 @@ class Socket:
                 if key == "commonName":
                     return str(value)
         return None
+
+    def finish(self) -> None:
+        """Ends our half. Were the socket closed with bytes unread, its reset could overtake our last words."""
+        self.lingering = True
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         self._sock.close()

@@ -296,3 +296,14 @@ async def test_tls_and_the_name_in_a_certificate(start: Start) -> None:
         raise EOFError
     await client.send(PingReq())
     assert isinstance(await client.next(), PingResp)
+
+
+async def test_who_is_refused_can_read_why_though_it_goes_on_writing(start: Start) -> None:
+    port = (await start(Limits(receive_maximum=10))).ports[0]
+    client = await RawClient.connected(port, "c", Version.V5)
+    await client.send(*[Publish("a", bytes(5000), qos=2, packet_id=number) for number in range(1, 200)])
+    for number in range(1, 11):
+        assert getattr(await client.next(), "packet_id", None) == number
+        await client.send(PubRel(number))
+    assert getattr(await client.next(), "reason", None) is Reason.RECEIVE_MAXIMUM_EXCEEDED
+    assert await client.next() is None
