@@ -15,6 +15,9 @@ import pytest
 from e2e.busybox import docker_answers
 from e2e.conftest import require
 
+pytestmark = pytest.mark.xdist_group("demo")
+"""A demo takes the usual ports if they are free, so two that start at the same moment would meet there."""
+
 ROOT = Path(__file__).parents[2]
 DEMO = [sys.executable, str(ROOT / "examples" / "demo")]
 
