@@ -26,6 +26,9 @@ _BARE: Final = ("configmap", "secret", "persistentvolume", "persistentvolumeclai
 _WRAPPED: Final = {"node": "node", "nodepatch": "node", "podpatch": "pod"}
 _KINDS: Final = {"node": "Node", "pod": "Pod"}
 _REMEMBERED: Final = 1024
+LATELY: Final = 30.0
+"""Seconds after a deletion in which the same object again is an old message on its way. Later it means that the cloud has gone
+back to an older copy of its data, and counts."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Intake:
         self._store = store
         self._node = node
         self._clock = clock
-        self._buried: OrderedDict[str, None] = OrderedDict()
+        self._buried: OrderedDict[str, float] = OrderedDict()
         self.expected: set[str] = set()
         """Pods that may be stored from the answer to a patch although there is no row: the store was lost."""
         self._doubts: OrderedDict[str, rules.Doubt] = OrderedDict()
@@ -100,7 +103,7 @@ class Intake:
         effect = rules.decide(
             self._stored(key),
             new,
-            buried=new.version.uid in self._buried,
+            buried=self._is_buried(new.version.uid),
             doubt=self._doubts.get(key),
             now=self._clock(),
         )
@@ -115,6 +118,10 @@ class Intake:
         elif effect.action is rules.Action.DELETE:
             self._delete(place, new.version.uid)
         return Outcome(acknowledge=True, notify=_object_key(place) if effect.notify else None)
+
+    def _is_buried(self, uid: str) -> bool:
+        since = self._buried.get(uid)
+        return since is not None and self._clock() - since < LATELY
 
     def _remember_doubt(self, key: str, new: rules.Arrival) -> None:
         old = self._doubts.get(key)
@@ -134,7 +141,7 @@ class Intake:
                 if tokens.belongs_to(key, uid):
                     self._store.delete(key)
         if uid:
-            self._buried[uid] = None
+            self._buried[uid] = self._clock()
             _trim(self._buried)
 
     # -- asked for by us ---------------------------------------------------------------------------------------------
@@ -179,7 +186,7 @@ class Intake:
         stored = self._stored(str(place))
         if stored == version and version.resource_version:
             return
-        if rules.decide_answer(stored, version, must_exist=must_exist, buried=version.uid in self._buried):
+        if rules.decide_answer(stored, version, must_exist=must_exist, buried=self._is_buried(version.uid)):
             self._store.put(str(place), place.type, value.decode())
 
 
