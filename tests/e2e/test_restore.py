@@ -14,8 +14,7 @@ from faults import observer
 
 @pytest.mark.parametrize("runtime", ["process"], indirect=True)
 def test_an_older_copy_decides_what_runs(tmp_path: Path, runtime: str) -> None:
-    """As docs/standalone.md promises: what has been deleted since runs again. (What has been made since goes when its status is
-    repeated, minutes later.)"""
+    """As docs/standalone.md says: what has been deleted since runs again."""
     with pair(tmp_path, runtime) as (cloud, edge):
         cloud.apply(sleeper("old", node=edge.name))
         cloud.wait_running("old")
