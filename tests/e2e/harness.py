@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from ports import free_port, free_ports
 
 from edgecore.edged.runtime.dockerobjects import INSTANCE
 from edgecore.edged.runtime.select import instance_of
@@ -25,18 +25,6 @@ T = TypeVar("T")
 
 class Died(Exception):
     """A program that should run has ended; waiting on is useless."""
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens on at this moment."""
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
 
 
 def eventually(what: str, check: Callable[[], T], *, within: float = 60.0, every: float = 0.2) -> T:
@@ -241,7 +229,6 @@ class Edge:
 
     def join(self) -> None:
         """Joins, then takes the process over: the one that keadm started is stopped."""
-        (kubelet_port,) = free_ports(1)
         done = self.keadm(
             "join",
             f"--cloudcore-ipport={self.cloud.host}:{self.hub_port}",
@@ -250,7 +237,7 @@ class Edge:
             f"--edgenode-name={self.name}",
             f"--prefix={self.folder}",
             f"--set=modules.edged.runtime={self.runtime}",
-            f"--set=modules.edged.tailoredKubeletConfig.readOnlyPort={kubelet_port}",
+            f"--set=modules.edged.tailoredKubeletConfig.readOnlyPort={free_port()}",
             "--no-start",
         )
         assert done.returncode == 0, done.stdout + done.stderr

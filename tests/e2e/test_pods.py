@@ -201,7 +201,7 @@ def test_docker_objects_carry_kubelets_names_and_labels(docker_halves: Halves) -
 def test_host_network_and_host_port(docker_halves: Halves) -> None:
     from urllib.request import urlopen
 
-    from e2e.harness import free_ports
+    from ports import free_ports
 
     cloud, _ = docker_halves
     bound, published = free_ports(2)

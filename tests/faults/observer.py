@@ -178,10 +178,12 @@ class Watcher:
         self._thread.start()
 
     def close(self) -> None:
+        """Whether or not it has ever started: what kept it from starting is the error to show."""
         self._stop.set()
         if self._process is not None:
             self._process.kill()
-        self._thread.join(15)
+        if self._thread.ident is not None:
+            self._thread.join(15)
 
     def _run(self) -> None:
         while not self._stop.is_set():

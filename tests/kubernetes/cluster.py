@@ -22,7 +22,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from e2e.harness import Program, eventually, free_ports
+from e2e.harness import Program, eventually
+from ports import free_ports
 
 from beehive.files import write_atomically
 from kube import kubeconfig

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ports import free_port
 
 BASE = {
     "modules": {
@@ -115,9 +116,7 @@ def test_no_cluster_at_all(tmp_path: Path) -> None:
 
 
 def test_unreachable_api(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     kubeconfig = {
         "clusters": [{"name": "k", "cluster": {"server": f"https://127.0.0.1:{port}"}}],
         "users": [{"name": "u", "user": {"token": "t"}}],

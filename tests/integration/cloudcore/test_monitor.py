@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 from clouds.standalone import Cloud, StartCloud, config_for
+from ports import free_port
 
 from beehive.supervise import fatal_cause
 from cloudcore.monitor import PATIENCE, Monitor
@@ -93,10 +94,7 @@ async def test_the_client_tells_how_its_requests_end(cloud: Cloud) -> None:
         assert seconds >= 0
         told.append((method, code))
 
-    (dead,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    port = dead.socket.getsockname()[1]
-    await dead.aclose()
-    async with Client(f"http://127.0.0.1:{port}", tls=None, observe=observe) as client:
+    async with Client(f"http://127.0.0.1:{free_port()}", tls=None, observe=observe) as client:
         with pytest.raises(ApiUnreachable):
             await client.request("GET", "/version")
     monitor = f"http://127.0.0.1:{cloud.running.monitor_port}"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 from clouds.scripted import ScriptedCloud, edge_config, pod
+from ports import free_port
 
 from edgecore.app import App
 from edgecore.jointoken import JoinTokenSource
@@ -33,8 +34,7 @@ async def test_a_cloud_that_comes_later_is_found(tmp_path: Path, caplog: pytest.
     folder.mkdir()
     cloud = ScriptedCloud(folder)
     cloud.issue("edge-1", tmp_path / "edge")
-    async with cloud.running():
-        port = cloud.port
+    cloud.port = port = free_port()
     config = edge_config(cloud, tmp_path / "edge")
     app = App(config, JoinTokenSource(tmp_path / "none.yaml", tmp_path / "none"), None)
     app.store.database.open()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import trio
+from ports import free_port
 
 from edgecore.edged.runtime.docker import PAUSE_REPOSITORY, DockerEngine
 from edgecore.edged.runtime.engine import (
@@ -94,12 +94,6 @@ async def test_resolv_conf(docker_engine: DockerEngine, pod: PodIdentity, busybo
     assert [line for line in lines if line.startswith("nameserver")] == ["nameserver 10.96.0.10"]
     assert "search prod.svc svc" in lines
     assert "options ndots:5" in lines
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_host_ports_are_bound_and_a_conflict_is_named(

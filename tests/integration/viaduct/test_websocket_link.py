@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from ports import free_port
 
 from beehive.message import build
 from beehive.supervise import Fatal, fatal_cause
@@ -205,9 +206,7 @@ async def test_more_connections_than_allowed_are_turned_away(cluster: Any, cloud
 
 
 async def test_nobody_listens(cluster: Any) -> None:
-    listeners = await open_listeners("127.0.0.1", 0, purpose="a test")
-    port = port_of(listeners)
-    await listeners[0].aclose()
+    port = free_port()
     assert f"127.0.0.1:{port} refuses connections" in await refuse(port, cluster.client_tls())
 
 
