@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from mqtt.packets import Connect
 from mqtt.reasons import Reason
+
+INSIDE: Final = "\0"
+"""How the identifiers of clients within the program begin. No packet can carry it (MQTT-1.5.4-2): nobody can take their place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,11 @@ class Identity:
 
     client_id: str
     username: str | None = None
+
+    @property
+    def inside(self) -> bool:
+        """Whether it is a part of this program, to which nothing is forbidden."""
+        return self.client_id.startswith(INSIDE)
 
 
 class Authenticator(Protocol):

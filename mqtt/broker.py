@@ -74,7 +74,9 @@ class Broker:
         self._leaving: set[Socket] = set()
         self._committing = False
         self._committed = 0
+        self.ended = False
         self._progress = trio.Event()
+        """Something was committed, or the broker has ended."""
         for fd in self.doors:
             self._epoll.register(fd, _IN)
 
@@ -269,6 +271,10 @@ class Broker:
         self.flush(now)
         for sock in list(self._sockets.values()):
             self._drop(sock, now)
+        for link in [*self.core.links]:
+            link.close()
+        self.ended = True
+        self._progress.set()
         self._epoll.close()
 
     # Beginnings.
@@ -343,6 +349,13 @@ class Broker:
                 self._unseal(trio.current_time())
         finally:
             self._committing = False
+
+    async def recorded(self, batch: int) -> bool:
+        """Waits until this batch of the journal is on disk. False: the broker has ended before."""
+        await trio.lowlevel.checkpoint()
+        while self._journal.written < batch and not self.ended:
+            await self._progress.wait()
+        return self._journal.written >= batch
 
     def _unseal(self, now: float) -> None:
         """Sends what was waiting for the disk."""

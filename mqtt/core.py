@@ -64,7 +64,7 @@ class Core:
         self.router = Router(self.limits, self.journal, authorizer or Anything(), self.counters, closed_roots)
         self.clients = Clients(self.limits, self.journal, self.router, self.counters)
         self._intake = Intake(self.limits, self.journal, self.router, self.counters)
-        self._subscribing = Subscribing(self.limits, self.router)
+        self.subscribing = Subscribing(self.limits, self.router)
         self.dirty: list[Link] = []
         self.asking: list[Link] = []
         self.links: set[Link] = set()
@@ -139,9 +139,9 @@ class Core:
             case PingReq():
                 link.send(b"\xd0\x00")
             case Subscribe():
-                self._subscribing.subscribe(link, session, packet, now)
+                self.subscribing.subscribe(link, session, packet, now)
             case Unsubscribe():
-                self._subscribing.unsubscribe(link, session, packet)
+                self.subscribing.unsubscribe(link, session, packet)
             case Disconnect():
                 self._goodbye(link, session, packet)
             case Auth():
