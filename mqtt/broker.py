@@ -375,18 +375,30 @@ class Broker:
 
 
 async def serve(config: Config, *, task_status: trio.TaskStatus[Broker] = trio.TASK_STATUS_IGNORED) -> None:
-    """Runs a broker until it is cancelled. ``task_status`` has it when all listeners are open. Raises OSError."""
+    """Runs a broker until it is cancelled. ``task_status`` has it when all listeners are open, and what the journal has kept is
+    back. Raises OSError, JournalError."""
+    journal = config.journal
     doors = open_doors(config.listeners)
+    now = trio.current_time()
+    try:
+        saved = await journal.open(now)
+    except BaseException:
+        for door in doors:
+            door.close()
+        raise
     try:
         async with trio.open_nursery() as nursery:
             broker = Broker(config, doors, nursery)
             try:
+                broker.core.restore(saved.sessions, saved.retained, now)
+                del saved
                 nursery.start_soon(broker.keep_time)
                 task_status.started(broker)
                 await broker.run()
             finally:
                 broker.close()
     finally:
-        if config.journal.newest > config.journal.written:
+        if journal.newest > journal.written:
             with trio.move_on_after(_LAST_WORDS, shield=True):
-                await config.journal.commit()
+                await journal.commit()
+        await journal.close()

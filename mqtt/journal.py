@@ -56,6 +56,18 @@ class SavedSession:
     received: list[int] = field(default_factory=list)
 
 
+class JournalError(Exception):
+    """What was kept cannot be reached or continued. The text is for a person."""
+
+
+@dataclass(slots=True)
+class Saved:
+    """All that ``Core.restore`` takes."""
+
+    sessions: list[SavedSession] = field(default_factory=list)
+    retained: list[Message] = field(default_factory=list)
+
+
 class Journal(Protocol):
     """Records in the order of the calls. No method may wait: what is recorded is kept until the next ``commit``.
 
@@ -70,6 +82,12 @@ class Journal(Protocol):
     """The newest batch that is on disk, with all before it."""
     records: int
     """How many records there have been; who compares it before and after knows whether something was recorded."""
+
+    async def open(self, now: float) -> Saved:
+        """What was kept, by the core's clock; called once, before anything else. Raises JournalError."""
+
+    async def close(self) -> None:
+        """After the last commit."""
 
     def session(self, client_id: str, username: str | None, expiry: int, disconnected: float | None) -> None:
         """A session that stays: new, or its expiry, user or connection has changed. disconnected: when, None while connected."""
@@ -114,6 +132,12 @@ class Memory:
     newest = 0
     written = 0
     records = 0
+
+    async def open(self, now: float) -> Saved:
+        return Saved()
+
+    async def close(self) -> None:
+        return
 
     def session(self, client_id: str, username: str | None, expiry: int, disconnected: float | None) -> None:
         return

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import trio
 
-from mqtt.journal import SavedDelivery, SavedSession, Stored
+from mqtt.journal import Saved, SavedDelivery, SavedSession, Stored
 from mqtt.message import NOTHING, Message
 from mqtt.topics import Subscription
 
@@ -49,6 +49,12 @@ class Ledger:
 
     async def commit(self) -> None:
         self.commit_now()
+
+    async def open(self, now: float) -> Saved:
+        return Saved(self.saved(), list(self.disk.retained.values()))
+
+    async def close(self) -> None:
+        return
 
     def saved(self) -> list[SavedSession]:
         """For ``Core.restore``: independent of what is changed later."""
