@@ -295,7 +295,7 @@ class Broker:
                 sock.close()
                 continue
             link = self.core.open(peer, now)
-            new = Socket(sock, link, secure=door.listener.tls is not None)
+            new = door.wrap(sock, link, self.core.counters)
             self._sockets[new.fd] = new
             self._epoll.register(new.fd, _IN)
 

@@ -1,4 +1,4 @@
-"""Where clients come in: TCP and unix sockets, with or without TLS."""
+"""Where clients come in: TCP and unix sockets, with or without TLS, as plain MQTT or as WebSocket."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mqtt.access import Peer
-from mqtt.sockets import TlsContext
+from mqtt.counters import Counters
+from mqtt.link import Link
+from mqtt.sockets import Socket, TlsContext
+
+if TYPE_CHECKING:
+    from mqtt.upgrade import Gate
 
 _BACKLOG: Final = 1024
 OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -21,7 +26,11 @@ OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Either host and port (0: any that is free), or path: a unix socket, 0600 unless ``mode`` says otherwise."""
+    """Either host and port (0: any that is free), or path: a unix socket, 0600 unless ``mode`` says otherwise.
+
+    websocket: only WebSocket is spoken here (subprotocol ``mqtt``, any path), with ``tls`` as wss. origins: web pages of other
+    hosts that may connect, as ``https://panel.example:8443``; ``*``: all of them (``mqtt.upgrade`` says why it matters).
+    """
 
     host: str = "127.0.0.1"
     port: int = 1883
@@ -29,6 +38,8 @@ class Listener:
     mode: int = 0o600
     tls: TlsContext | None = None
     name: str = ""
+    websocket: bool = False
+    origins: frozenset[str] = frozenset()
 
 
 class Door:
@@ -39,6 +50,12 @@ class Door:
         self.fd = sock.fileno()
         self.listener = listener
         self.paused = False
+        self._gate: Gate | None = None
+        if listener.websocket:
+            # Here, so that who has no such listener does not pay for it.
+            from mqtt.upgrade import Gate
+
+            self._gate = Gate(listener.origins)
 
     @property
     def port(self) -> int:
@@ -63,6 +80,15 @@ class Door:
             sock.close()
             raise
         return sock, peer
+
+    def wrap(self, sock: socket.socket, link: Link, counters: Counters) -> Socket:
+        """For a connection that was accepted here."""
+        secure = self.listener.tls is not None
+        if self._gate is None:
+            return Socket(sock, link, secure=secure)
+        from mqtt.websocket import WebSocket
+
+        return WebSocket(sock, link, self._gate, counters, secure=secure)
 
     def close(self) -> None:
         self.sock.close()
