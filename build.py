@@ -6,6 +6,7 @@
     python3 build.py check             formatting, lint, types, import rules
     python3 build.py bench             how long pods take, and what the programs cost in memory
     python3 build.py bench api         the embedded API beside kube-apiserver and etcd
+    python3 build.py bench mqtt        the MQTT broker beside mosquitto
     python3 build.py binary            not built yet
 
 A virtual environment of its own is made in .venv the first time, and again when setup.cfg changes.
@@ -30,8 +31,12 @@ LAYERS = ("unit", "integration", "e2e", "faults", "conformance")
 PLAIN = ("edge", "cloud")
 DEVELOPER = ("edge", "cloud", "dev")
 PROGRAMS = ROOT / "tests" / "kubernetes" / "programs.py"
-BENCHES = {"pods": ("pods.py", "runtime"), "api": ("api.py", "rounds")}
-"""The program of each benchmark and the option that it takes."""
+BENCHES = {
+    "pods": ("pods.py", ("runtime",)),
+    "api": ("api.py", ("rounds",)),
+    "mqtt": ("mqtt_broker.py", ("rounds", "seconds", "parts", "like", "markdown")),
+}
+"""The program of each benchmark and the options that it takes."""
 NOT_HERE = 3
 """Exit code of PROGRAMS on a machine without Go, etcd or containerd."""
 NEWEST_LOG = ROOT / ".cache" / "build.log"
@@ -67,10 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("paths", nargs="*", help="only these files or folders")
     test.set_defaults(run=run_test)
     words.add_parser("check", help="formatting, lint, types and import rules").set_defaults(run=run_check)
-    bench = words.add_parser("bench", help="how long pods take, or how fast the embedded API is, and what it costs")
+    bench = words.add_parser("bench", help="how long pods take, how fast the embedded API or the broker is, and what that costs")
     bench.add_argument("what", choices=tuple(BENCHES), nargs="?", default="pods", help="default: pods")
     bench.add_argument("--runtime", choices=("docker", "process"), help="of the pods; default: docker if it answers")
-    bench.add_argument("--rounds", type=int, help="of the api: more of them are less a matter of luck")
+    bench.add_argument("--rounds", type=int, help="of the api and mqtt: more of them are less a matter of luck")
+    bench.add_argument("--seconds", type=float, help="of mqtt: how long one round of one kind of traffic takes")
+    bench.add_argument("--parts", help="of mqtt: only these, with commas; an unknown one tells which there are")
+    bench.add_argument("--like", help="of mqtt: only traffic whose description holds this, such as 'one outstanding'")
+    bench.add_argument("--markdown", action="store_true", help="of mqtt: the table once more, for a document")
     bench.set_defaults(run=run_bench)
     binary = words.add_parser("binary", help="not built yet")
     binary.set_defaults(run=run_later, word="binary")
@@ -117,10 +126,13 @@ def build_kubernetes(python: Path) -> None:
 
 
 def run_bench(words: argparse.Namespace) -> int:
-    program, flag = BENCHES[words.what]
+    program, flags = BENCHES[words.what]
     command = [str(environment(DEVELOPER)), str(ROOT / "bench" / program)]
-    value = getattr(words, flag)
-    return _replace(command + ([f"--{flag}", str(value)] if value else []))
+    for flag in flags:
+        value = getattr(words, flag)
+        if value:
+            command += [f"--{flag}"] if value is True else [f"--{flag}", str(value)]
+    return _replace(command)
 
 
 def run_check(_: argparse.Namespace) -> int:

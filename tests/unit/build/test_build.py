@@ -115,3 +115,15 @@ def test_the_benchmark_starts_by_itself() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "--runtime" in done.stdout
+
+
+def test_the_benchmark_of_the_broker_measures() -> None:
+    """One kind of traffic, for an instant and without mosquitto: what the figure is does not matter here."""
+    command = [sys.executable, str(ROOT / "bench" / "mqtt_broker.py"), "--alone", "--rounds=1", "--seconds=0.05", "--markdown"]
+    done = subprocess.run(
+        [*command, "--parts=pairs,connections", "--like=10 pairs, pipelined"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for qos in (0, 1, 2):
+        assert f"| 10 pairs, pipelined, QoS {qos} | " in done.stdout
+    assert "| connections with a subscription, TLS | " in done.stdout
