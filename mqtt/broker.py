@@ -182,6 +182,7 @@ class Broker:
                 link.marked = False
                 sock = link.shell
                 if not isinstance(sock, Socket):
+                    link.out.clear()
                     continue
                 out = link.out
                 if out:
@@ -286,11 +287,11 @@ class Broker:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in OUT_OF_DESCRIPTORS:
-                    self._pause(door, error)
-                    return
-                continue
-            if len(self._sockets) >= self._limits.connections:
+                if error.errno not in OUT_OF_DESCRIPTORS or self._make_room(now):
+                    continue
+                self._pause(door, error)
+                return
+            if len(self._sockets) >= self._limits.connections and not self._make_room(now):
                 self.core.counters.closed["too many connections"] += 1
                 sock.close()
                 continue
@@ -298,6 +299,18 @@ class Broker:
             new = door.wrap(sock, link, self.core.counters)
             self._sockets[new.fd] = new
             self._epoll.register(new.fd, _IN)
+
+    def _make_room(self, now: float) -> bool:
+        """Closes a connection that is over but for its end, or that of whom has said nothing for longest, for one who comes."""
+        for sock in self._leaving:
+            self._drop(sock, now)
+            return True
+        for link in self.core.strangers:
+            if isinstance(link.shell, Socket):
+                self.core.counters.closed["too many strangers"] += 1
+                self._drop(link.shell, now)
+                return True
+        return False
 
     def _pause(self, door: Door, error: OSError) -> None:
         """The process has no descriptor left: those who are connected are served, who comes new waits in the kernel."""

@@ -20,6 +20,8 @@ from mqtt.topics import Subscription
 
 _LOOK: Final = 60.0
 """Seconds after which something that waits long is looked at in between, so that what has gone does not stay in the heap."""
+_DEAD: Final = 1000
+"""Dates that are void, before they are cleared away."""
 
 
 class Clients:
@@ -128,6 +130,9 @@ class Clients:
     def _watch(self, session: Session, now: float) -> None:
         when = min(session.ends, session.will_due)
         if when < inf:
+            if len(self._due) > 2 * len(self.sessions) + _DEAD:
+                self._due = [each for each in self._due if each[1] == each[2].watched and each[2].link is None]
+                heapq.heapify(self._due)
             self._turn += 1
             session.watched = self._turn
             heapq.heappush(self._due, (min(when, now + _LOOK), self._turn, session))

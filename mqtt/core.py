@@ -15,6 +15,7 @@ from typing import Final, cast
 from mqtt.access import Anything, Authorizer, Identity, Peer
 from mqtt.clients import Clients, expiry_of
 from mqtt.counters import Counters
+from mqtt.decoder import Decoder
 from mqtt.errors import PeerError, ProtocolViolation
 from mqtt.intake import Intake
 from mqtt.journal import Journal, Memory, SavedSession
@@ -46,10 +47,16 @@ from mqtt.topics import TopicError
 
 _LOOK: Final = 60.0
 _BATCH: Final = 1000
+_DEAD: Final = 1000
+"""Dates of connections that are gone, before they are cleared away."""
+_ENDED: Final = Decoder(0)
+"""In the place of the decoder of a connection that is lost: what had come of a packet must not outlive it."""
 
 
 class Core:
-    """dirty: links with something to send. asking: links whose CONNECT waits for an answer (:meth:`admit`)."""
+    """dirty: links with something to send. asking: links whose CONNECT waits for an answer (:meth:`admit`). strangers: links
+    of which no whole CONNECT has come, the oldest first.
+    """
 
     def __init__(
         self,
@@ -68,6 +75,9 @@ class Core:
         self.dirty: list[Link] = []
         self.asking: list[Link] = []
         self.links: set[Link] = set()
+        self.strangers: dict[Link, None] = {}
+        self._unknown: dict[Link, int] = {}
+        self._unknown_bytes = 0
         self._due: list[tuple[float, int, Link]] = []
         self._turn = itertools.count()
         self._names = itertools.count(1)
@@ -85,6 +95,7 @@ class Core:
         """A new connection; nothing is known of the client."""
         link = Link(peer, self.limits.unknown_packet, self.dirty, now)
         self.links.add(link)
+        self.strangers[link] = None
         self.counters.connections += 1
         self._watch(link, now + self.limits.connect_timeout, now)
         return link
@@ -97,6 +108,7 @@ class Core:
         try:
             link.decoder.feed(data)
             if link.session is None:
+                self._hold(link, link.decoder.buffered)
                 self._greet(link)
             else:
                 before = self.counters.received
@@ -105,6 +117,23 @@ class Core:
                     self._pace(link, self.counters.received - before, now)
         except PeerError as error:
             self._refuse(link, error)
+
+    def _hold(self, link: Link, size: int) -> None:
+        """Bounds what is held of all CONNECTs together that were not answered: who holds most is closed first, for an honest
+        CONNECT is small and whole."""
+        unknown = self._unknown
+        self._unknown_bytes += size - unknown.get(link, 0)
+        unknown[link] = size
+        while self._unknown_bytes > self.limits.unknown_bytes:
+            largest = max(unknown, key=unknown.__getitem__)
+            self._known(largest)
+            self.counters.closed["too many half CONNECTs"] += 1
+            largest.close()
+
+    def _known(self, link: Link) -> None:
+        """A stranger no longer."""
+        self.strangers.pop(link, None)
+        self._unknown_bytes -= self._unknown.pop(link, 0)
 
     def _pace(self, link: Link, messages: int, now: float) -> None:
         """A second's worth of messages may come at once; then the client waits until those that it sent were due."""
@@ -185,9 +214,13 @@ class Core:
         """The connection is gone, or is given up. May be called again."""
         link.closing = True
         self.links.discard(link)
+        self._known(link)
+        # The heap of dates may know the link for another minute.
+        link.decoder = _ENDED
+        link.asking = link.aliases = None
         session, link.session = link.session, None
+        will, link.will = link.will, None
         if session is not None and session.link is link:
-            will, link.will = link.will, None
             self.clients.lost(session, will, now)
 
     def drained(self, link: Link, now: float) -> None:
@@ -198,7 +231,7 @@ class Core:
     # CONNECT.
 
     def _greet(self, link: Link) -> None:
-        if link.asking is not None:
+        if link.asking is not None or link.closing:
             return
         packets = link.decoder.batch(1)
         if not packets:
@@ -214,6 +247,7 @@ class Core:
             connect.client_id = self._name()
             link.named = True
         link.asking = connect
+        self.strangers.pop(link, None)
         self.asking.append(link)
 
     def _objection(self, connect: Connect) -> Reason | None:
@@ -240,6 +274,7 @@ class Core:
         connect, link.asking = link.asking, None
         if connect is None or link.closing:
             return
+        self._known(link)
         if isinstance(answer, Reason):
             self._deny(link, answer)
             return
@@ -306,6 +341,9 @@ class Core:
 
     def _watch(self, link: Link, when: float, now: float) -> None:
         # Not longer than a minute: links that are gone must not wait in the heap for a keep-alive of hours.
+        if len(self._due) > 2 * len(self.links) + _DEAD:
+            self._due = [each for each in self._due if each[1] == each[2].watched and not each[2].closing]
+            heapq.heapify(self._due)
         link.watched = next(self._turn)
         heapq.heappush(self._due, (min(when, now + _LOOK), link.watched, link))
 

@@ -17,6 +17,8 @@ class Limits:
     """The largest packet taken from a client; announced to clients of 5.0."""
     unknown_packet: int = 64 * 1024
     """The largest packet before the client is known: a CONNECT with its will."""
+    unknown_bytes: int = 8 * 1024 * 1024
+    """What is held of all CONNECTs together that have not come whole or were not answered."""
     connections: int = 10_000
     connect_timeout: float = 10.0
     """Until the CONNECT has come whole and was answered."""
