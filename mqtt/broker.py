@@ -26,6 +26,8 @@ from mqtt.listeners import OUT_OF_DESCRIPTORS, Door, Listener, open_doors
 from mqtt.reasons import Reason
 from mqtt.router import CLOSED
 from mqtt.sockets import Gone, Socket
+from mqtt.statistics import ROOT
+from mqtt.sysreport import report
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,10 @@ class Config:
     authorizer: Authorizer = field(default_factory=Anything)
     journal: Journal = field(default_factory=Memory)
     closed_roots: frozenset[str] = CLOSED
+    sys_interval: float = 10.0
+    """Seconds between two reports in ``$SYS``; 0: none. There are none either where ``$SYS`` is not closed to clients."""
+    version: str = "mqtt"
+    """What ``$SYS/broker/version`` says."""
 
 
 class Broker:
@@ -175,6 +181,7 @@ class Broker:
             self._committing = True
             self._nursery.start_soon(self._commit)
         dirty = core.dirty
+        total = 0
         while dirty:
             links = dirty[:]
             dirty.clear()
@@ -188,6 +195,7 @@ class Broker:
                 if out:
                     data = out[0] if len(out) == 1 else b"".join(out)
                     out.clear()
+                    total += len(data)
                     if link.hold > written or sock.sealed:
                         sock.sealed.append((link.hold, data))
                         self._sealed.add(sock)
@@ -195,6 +203,7 @@ class Broker:
                         self._send(sock, data, now)
                 if link.closing:
                     self._leave(sock, now)
+        core.counters.bytes_sent += total
 
     def _send(self, sock: Socket, data: bytes, now: float) -> None:
         if sock.write(data):
@@ -403,9 +412,12 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Broker] = trio.T
         async with trio.open_nursery() as nursery:
             broker = Broker(config, doors, nursery)
             try:
+                broker.core.started = now
                 broker.core.restore(saved.sessions, saved.retained, now)
                 del saved
                 nursery.start_soon(broker.keep_time)
+                if config.sys_interval > 0 and ROOT in config.closed_roots:
+                    nursery.start_soon(report, broker, config.sys_interval, config.version)
                 task_status.started(broker)
                 await broker.run()
             finally:

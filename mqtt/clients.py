@@ -150,6 +150,7 @@ class Clients:
             if session.will_due <= now:
                 self._publish_due(session, now)
             if session.ends <= now:
+                self._counters.expired += 1
                 self.end(session, now)
             else:
                 self._watch(session, now)

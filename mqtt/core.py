@@ -78,6 +78,8 @@ class Core:
         self.strangers: dict[Link, None] = {}
         self._unknown: dict[Link, int] = {}
         self._unknown_bytes = 0
+        self.started: float | None = None
+        """When, if its shell says so."""
         self._due: list[tuple[float, int, Link]] = []
         self._turn = itertools.count()
         self._names = itertools.count(1)
@@ -105,6 +107,7 @@ class Core:
         if link.closing:
             return
         link.heard = now
+        self.counters.bytes_received += len(data)
         try:
             link.decoder.feed(data)
             if link.session is None:
@@ -300,6 +303,7 @@ class Core:
         clean = connect.clean_start
         session, present = self.clients.connect(identity, clean, expiry, now)
         properties = connect.properties or {}
+        self.counters.admitted += 1
         link.identity = identity
         link.session = session
         link.will = connect.will

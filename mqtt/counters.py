@@ -10,14 +10,29 @@ class Counters:
 
     dropped: messages that did not reach a client, by reason: ``queue full`` (count or bytes), ``slow client`` (QoS 0 that its
     network did not take), ``expired``, ``too large`` (for the client's maximum packet size), ``not authorized`` (publishes and
-    deliveries), ``retained full``. closed: connections that the broker ended, by reason.
+    deliveries), ``retained full``. closed: connections that the broker ended, by reason. received, sent: messages (PUBLISH).
+    bytes_received, bytes_sent: of MQTT. connections: accepted. admitted: CONNECTs. expired: sessions whose time was over.
     """
 
-    __slots__ = ("closed", "connections", "dropped", "received", "sent")
+    __slots__ = (
+        "admitted",
+        "bytes_received",
+        "bytes_sent",
+        "closed",
+        "connections",
+        "dropped",
+        "expired",
+        "received",
+        "sent",
+    )
 
     def __init__(self) -> None:
         self.received = 0
         self.sent = 0
+        self.bytes_received = 0
+        self.bytes_sent = 0
         self.connections = 0
+        self.admitted = 0
+        self.expired = 0
         self.dropped: Counter[str] = Counter()
         self.closed: Counter[str] = Counter()

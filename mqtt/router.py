@@ -41,7 +41,7 @@ class Router:
         self._reads_are_free = authorizer.reads_are_free
         self.trie: Trie[Subscriber] = Trie()
         self.retained: Retained[Message] = Retained()
-        self._retained_bytes = 0
+        self.retained_bytes = 0
 
     def may_publish(self, identity: Identity, topic: str) -> bool:
         if topic[0] == "$" and topic.partition("/")[0] in self._closed:
@@ -109,23 +109,26 @@ class Router:
             if old is not None:
                 self._forget(old)
             return
-        fits = self._retained_bytes + message.size - (old.size if old is not None else 0) <= self._limits.retained_bytes
-        if not fits or (old is None and len(self.retained) >= self._limits.retained_messages):
+        # What only the broker itself can say is true now and never again: it takes no room from others, and no disk.
+        own = topic[0] == "$" and topic.partition("/")[0] in self._closed
+        fits = self.retained_bytes + message.size - (old.size if old is not None else 0) <= self._limits.retained_bytes
+        if not own and (not fits or (old is None and len(self.retained) >= self._limits.retained_messages)):
             self._counters.dropped["retained full"] += 1
             return
         if old is not None:
-            self._retained_bytes -= old.size
-        self._retained_bytes += message.size
+            self.retained_bytes -= old.size
+        self.retained_bytes += message.size
         self.retained.set(topic, message)
-        self._journal.retained(topic, message)
+        if not own:
+            self._journal.retained(topic, message)
 
     def restore(self, message: Message) -> None:
         """A retained message that a journal has kept."""
         self.retained.set(message.topic, message)
-        self._retained_bytes += message.size
+        self.retained_bytes += message.size
 
     def _forget(self, message: Message) -> None:
-        self._retained_bytes -= message.size
+        self.retained_bytes -= message.size
         self.retained.remove(message.topic)
         self._journal.retained(message.topic, None)
 

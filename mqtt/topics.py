@@ -184,6 +184,9 @@ class Trie(Generic[C]):
 
     def __init__(self, cached_topics: int = CACHED_TOPICS) -> None:
         self._root: _Node[C] = _Node()
+        self.count = 0
+        """Of all subscriptions; shared: of those that are shared."""
+        self.shared = 0
         self.cache: dict[str, Match[C]] = {}
         """To be read by who cannot afford a call; it forgets what changes."""
         self._cached_topics = cached_topics
@@ -210,6 +213,8 @@ class Trie(Generic[C]):
             group = node.groups.setdefault(group_name, Group())
             new = client not in group.members
             group.members[client] = Recipient([subscription])
+            self.shared += new
+        self.count += new
         self._forget(name)
         return new
 
@@ -226,6 +231,8 @@ class Trie(Generic[C]):
             node = child
         if not _leave(node, group_name, client):
             return False
+        self.count -= 1
+        self.shared -= group_name is not None
         while path and node.empty():
             node, level = path.pop()
             del node.children[level]
