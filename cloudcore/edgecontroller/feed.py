@@ -19,7 +19,7 @@ from beehive.resource import Resource as Path
 from cloudcore.edgecontroller import compare
 from cloudcore.edgecontroller.cluster import Cluster, is_edge
 from cloudcore.edgecontroller.compare import Decision, Recorded
-from cloudcore.edgecontroller.location import CLUSTER, CONFIG_MAP, NODE, POD, SECRET
+from cloudcore.edgecontroller.location import CLUSTER, CONFIG_MAP, NODE, SECRET
 from cloudcore.edgecontroller.records import DEADLINE, Records
 from kube import objects
 from kube.objects import Object
@@ -160,14 +160,15 @@ class Feed:
         if decision is None and wanted is not None and has and path not in self._sent:
             # The node has exactly this version: from here on only what differs from it in substance is sent.
             self._sent[path] = self._confirmed[path] = (objects.uid(wanted), compare.fingerprint(path.type, wanted))
-        if decision is None and wanted is not None and path.type == POD:
+        if decision is None and wanted is not None and path.type != NODE:
             self._follow(path, wanted, recorded)
         return decision
 
-    def _follow(self, path: Path, pod: Object, recorded: dict[str, Recorded]) -> None:
+    def _follow(self, path: Path, wanted: Object, recorded: dict[str, Recorded]) -> None:
         """A pod of which only the status has changed counts as known in its new version, or every reconnection would bring all
-        pods again."""
-        uid, version = objects.uid(pod), objects.resource_version(pod)
+        pods again. So does what was to be removed, and is wanted again before the node heard of that: the record says already
+        that nobody knows whether the node has it."""
+        uid, version = objects.uid(wanted), objects.resource_version(wanted)
         known = recorded.get(uid)
         if known is None or known.version == version or self._confirmed.get(path) != self._sent.get(path):
             return
@@ -216,6 +217,7 @@ class Feed:
 
     def _send(self, path: Path, decision: Decision) -> None:
         self._sent[path] = (decision.uid, decision.fingerprint)
+        self._confirmed.pop(path, None)
         message = build(
             source=SOURCE,
             group=GROUP,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import trio
 from clouds.meddled import MeddledApi, meddled_api
 from clouds.standalone import Cloud, config_for, running_cloud
 
+from kube.objects import Object
 from kube.resources import OBJECT_SYNCS, PODS
 
 
@@ -172,6 +174,42 @@ async def test_versions_are_written_in_batches(api, cloud) -> None:
         await cloud.until(OBJECT_SYNCS, lambda one: one["metadata"]["name"] == name and one.get("status") == status)
         writes = [one for one in api.calls if one == ("PATCH", OBJECT_SYNCS.path("default", name, "status"))]
         assert len(writes) < 20
+
+
+async def test_what_is_wanted_again_before_its_deletion_was_sent_counts_as_known(api, cloud) -> None:
+    """The record says already that nobody knows whether the node has it; the node never heard of that."""
+    edge = await cloud.joined()
+    uses = [{"name": "page", "configMap": {"name": "page"}}]
+    async with edge.connected():
+        await edge.register()
+        page = await cloud.config_map("page", text="0")
+        await cloud.pod("web", volumes=uses)
+        name, version = f"edge-1.{page['metadata']['uid']}", page["metadata"]["resourceVersion"]
+        await cloud.until(OBJECT_SYNCS, known := partial(is_record, name, version))
+        record, held = OBJECT_SYNCS.path("default", name, "status"), trio.Event()
+        gone = trio.Event()
+
+        async def hold(method: str, path: str) -> int:
+            if (method, path) == ("PATCH", record) and not held.is_set():
+                gone.set()
+                await held.wait()
+            return 0
+
+        api.meddle = hold
+        await cloud.client.delete(PODS, "web", namespace="default", grace_seconds=0)
+        with trio.fail_after(10):
+            await gone.wait()
+        await cloud.pod("again", volumes=uses)
+        await edge.until(lambda: "default/pod/again" in edge.stored)
+        held.set()
+        await cloud.until(OBJECT_SYNCS, partial(is_record, name, "0"))
+        await cloud.until(OBJECT_SYNCS, known)
+        about = [one.operation for one in edge.received if one.resource == "default/configmap/page"]
+        assert about == ["insert"], "it was there all the time"
+
+
+def is_record(name: str, version: str, record: Object) -> bool:
+    return record["metadata"]["name"] == name and record.get("status") == {"objectResourceVersion": version}
 
 
 async def test_a_record_that_somebody_removes_is_made_again(api, cloud) -> None:
