@@ -3,6 +3,8 @@
 link <-> EdgeHub <-> Outbox <- MetaManager -> Store
                                   |  notify(key), on_connection(bool)
                                 Edged -> Engine
+
+EdgeHub -> EventBus <-> MQTT clients, external broker
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
@@ -29,6 +31,9 @@ from edgecore.metamanager.client import ObjectKey
 from edgecore.metamanager.metamanager import MetaManager
 from edgecore.store import Store
 from viaduct.link import Limits
+
+if TYPE_CHECKING:
+    from edgecore.eventbus.eventbus import EventBus
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +74,7 @@ class App:
         self.edged = make_edged(self.meta) if make_edged is not None else None
         if self.edged is not None:
             self.meta.subscribe(self.edged.notify)
+        self.bus = _event_bus(config, self.store, self.outbox)
         self.hub = EdgeHub(
             HubSettings(
                 url=config.url,
@@ -88,12 +94,15 @@ class App:
             self.outbox,
             deliver=self.meta.deliver,
             on_connection=self._on_connection,
+            users={} if self.bus is None else {"router_eventbus": self.bus.deliver},
         )
 
     def _on_connection(self, connected: bool) -> None:
         self.meta.on_connection(connected)
         if self.edged is not None:
             self.edged.on_connection(connected)
+        if self.bus is not None:
+            self.bus.on_connection(connected)
 
     async def run(self) -> None:
         """Until cancelled. The database is closed last."""
@@ -105,11 +114,23 @@ class App:
                     await self.meta.protect(None)
                 else:
                     modules.start_soon(supervise, "edged", self.edged.run)
+                if self.bus is not None:
+                    modules.start_soon(supervise, "eventbus", self.bus.run)
                 if self._config.modules.edgeHub.enable:
                     modules.start_soon(supervise, "edgehub", self.hub.run)
                 log.info("ready: node %s, database %s", self._config.node, self.store.database.path)
                 systemd.notify("READY=1", os.environ)
             ground.cancel_scope.cancel()
+
+
+def _event_bus(config: EdgeCore, store: Store, outbox: Outbox) -> EventBus | None:
+    """Imported only when it is wanted."""
+    if not config.modules.eventBus.enable:
+        return None
+    from edgecore.eventbus import settings
+    from edgecore.eventbus.eventbus import EventBus
+
+    return EventBus(settings.of(config), store, outbox)
 
 
 def run(config: EdgeCore, token: JoinTokenSource, make_edged: MakeEdged | None) -> None:

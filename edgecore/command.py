@@ -60,7 +60,7 @@ def _run(path: Path) -> None:
     log.info("edgecore %s starts, configuration %s", app.program_version(), path)
     for key in config.not_built(settings):
         log.warning("%s: %s has no effect in this version", path, key)
-    absent = [name for name in ("eventBus", "deviceTwin") if getattr(settings.modules, name).enable]
+    absent = [name for name in ("deviceTwin",) if getattr(settings.modules, name).enable]
     if absent:
         log.info("not in this version, though enabled: %s", ", ".join(absent))
     for file in config.static_pods(settings):

@@ -18,6 +18,7 @@ import msgspec
 from beehive import settings
 from beehive.settings import SettingsError
 from edgecore.address import local_address
+from edgecore.eventbus.address import AddressError, address
 from edgecore.kubelet_config import KubeletConfig, seconds
 
 API_VERSION: Final = "edgecore.config.kubeedge.io/v1alpha2"
@@ -243,8 +244,8 @@ def _problems(config: EdgeCore) -> list[str]:
         found += _hub_problems(modules.edgeHub)
     if modules.edged.enable:
         found += _edged_problems(modules.edged)
-    if modules.eventBus.enable and not 0 <= modules.eventBus.mqttMode <= 2:
-        found.append(f"`modules.eventBus.mqttMode`: {modules.eventBus.mqttMode} is not 0, 1 or 2")
+    if modules.eventBus.enable:
+        found += _bus_problems(modules.eventBus)
     if modules.metaManager.remoteQueryTimeout <= 0:
         found.append("`modules.metaManager.remoteQueryTimeout` must be more than 0 seconds")
     return found
@@ -282,6 +283,25 @@ def _edged_problems(edged: Edged) -> list[str]:
                 found.append(f"`modules.edged.tailoredKubeletConfig.{name}` must be more than 0")
         except ValueError as error:
             found.append(f"`modules.edged.tailoredKubeletConfig.{name}`: {error}")
+    return found
+
+
+def _bus_problems(bus: EventBus) -> list[str]:
+    if bus.mqttMode not in (0, 1, 2):
+        return [f"`modules.eventBus.mqttMode`: {bus.mqttMode} is not 0, 1 or 2"]
+    found = []
+    if bus.mqttQOS not in (0, 1, 2):
+        found.append(f"`modules.eventBus.mqttQOS`: {bus.mqttQOS} is not 0, 1 or 2")
+    try:
+        if bus.mqttMode < 2 and address(bus.mqttServerInternal)[1]:
+            found.append("`modules.eventBus.mqttServerInternal`: there is no TLS here; use tcp:// or unix:///")
+    except AddressError as error:
+        found.append(f"`modules.eventBus.mqttServerInternal`: {error}")
+    try:
+        if bus.mqttMode > 0 and not address(bus.mqttServerExternal)[1] and bus.eventBusTLS.enable:
+            found.append("`modules.eventBus.eventBusTLS.enable`: mqttServerExternal must begin with ssl:// for that")
+    except AddressError as error:
+        found.append(f"`modules.eventBus.mqttServerExternal`: {error}")
     return found
 
 

@@ -50,6 +50,15 @@ class State(peewee.Model):
         table_name = "edgecore_state"
 
 
+class SubTopic(peewee.Model):
+    """A topic filter that a rule of the cloud has asked for."""
+
+    topic = peewee.TextField(primary_key=True)
+
+    class Meta:
+        table_name = "sub_topics"
+
+
 class Row(NamedTuple):
     """A row of ``meta``."""
 
@@ -68,7 +77,11 @@ def _create(database: peewee.SqliteDatabase) -> None:
     database.execute_sql("CREATE TABLE IF NOT EXISTS edgecore_state (key text PRIMARY KEY, value text NOT NULL)")
 
 
-MIGRATIONS: Final[tuple[Callable[[peewee.SqliteDatabase], None], ...]] = (_create,)
+def _add_topics(database: peewee.SqliteDatabase) -> None:
+    database.execute_sql("CREATE TABLE IF NOT EXISTS sub_topics (topic text, PRIMARY KEY (topic))")
+
+
+MIGRATIONS: Final[tuple[Callable[[peewee.SqliteDatabase], None], ...]] = (_create, _add_topics)
 
 
 class Store:
@@ -106,6 +119,17 @@ class Store:
         """Removes an object from the local API server's table, whatever its API group, by its plural."""
         key = f"/{resource}/{namespace}/{name}"
         MetaV2.delete().where(MetaV2.key.endswith(key)).execute(self.database.peewee)
+
+    def topics(self) -> list[str]:
+        """The topic filters of rules."""
+        return [str(topic) for (topic,) in SubTopic.select(SubTopic.topic).tuples().execute(self.database.peewee)]
+
+    def add_topic(self, topic: str) -> None:
+        """One that is there already stays."""
+        SubTopic.insert(topic=topic).on_conflict_ignore().execute(self.database.peewee)
+
+    def remove_topic(self, topic: str) -> None:
+        SubTopic.delete().where(SubTopic.topic == topic).execute(self.database.peewee)
 
     def state(self, key: str) -> str | None:
         """A remembered fact about this database."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NoReturn
 
 import trio
 
@@ -37,6 +38,19 @@ class ClientLimits:
     connect: float = 30.0
     answer: float = 20.0
     close: float = 5.0
+
+
+class Sent:
+    """A message of QoS 1 or 2 on its way."""
+
+    def __init__(self, client: Client, number: int, topic: str) -> None:
+        self._client, self._number, self._topic = client, number, topic
+        self._answer = client.expect(number)
+
+    async def settled(self) -> Reason:
+        """When the server has taken it over. Raises as ``Client.publish``."""
+        failure = f"the server refuses a message to {self._topic!r}"
+        return (await self._client.outcome(self._number, self._answer, failure)).reasons[0]
 
 
 class _Answer:
@@ -156,10 +170,23 @@ class Client:
         self._core.acknowledge(message)
         self._work.set()
 
+    def send(self, topic: str, payload: bytes = b"", qos: int = 1, *, retain: bool = False) -> Sent:
+        """Publishes without waiting: who has many messages on their way keeps their order so. Raises as ``publish``."""
+        self._check()
+        return Sent(self, self._core.publish(Publish(topic, payload, qos, retain)), topic)
+
     async def _settled(self, number: int, failure: str) -> Settled:
+        return await self.outcome(number, self.expect(number), failure)
+
+    def expect(self, number: int) -> _Answer:
+        """For :class:`Sent`: from now on the answer is not missed."""
         self._answers[number] = answer = _Answer()
         self._work.set()
         self._room.set()
+        return answer
+
+    async def outcome(self, number: int, answer: _Answer, failure: str) -> Settled:
+        """For :class:`Sent`: waits for the answer."""
         try:
             await answer.done.wait()
         finally:
@@ -174,6 +201,12 @@ class Client:
             words = ", ".join(reason.text for reason in settled.reasons) + (f" ({said})" if said else "")
             raise Refused(f"{failure}: {words}", settled.reasons)
         return settled
+
+    async def ended(self) -> NoReturn:
+        """Waits for the end of the connection. Raises ConnectionLost."""
+        await self.lost.wait()
+        self._check()
+        raise ConnectionLost("the connection has ended")
 
     def _check(self) -> None:
         if self._failure is not None:

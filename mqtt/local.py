@@ -137,33 +137,43 @@ class InsideClient:
         before = core.journal.records
         core.counters.received += 1
         core.router.publish(message, cast(Subscriber, self._session), now)
-        await self._kept(before, now)
+        await self.kept(self._passed_on(before, now))
 
-    async def offer(self, topic: str, payload: bytes = b"", qos: int = 1) -> bool:
-        """Puts a message into this client's own inbox, whatever it has subscribed to; returns when it is kept.
+    def put(self, topic: str, payload: bytes = b"", qos: int = 1) -> int:
+        """Puts a message into this client's own inbox, whatever it has subscribed to. Returns what ``kept`` wants to know.
 
-        False: there was no room, and it was dropped and counted.
+        What there is no room for is dropped and counted.
         """
         self._check()
         now = trio.current_time()
-        before, dropped = self._core.journal.records, self._core.counters.dropped.total()
+        before = self._core.journal.records
         message = self._message(Publish(topic, payload, qos), now)
         self._session.deliver(message, qos, False, (), now)
-        await self._kept(before, now)
-        return self._core.counters.dropped.total() == dropped
+        return self._passed_on(before, now)
+
+    async def kept(self, batch: int) -> None:
+        """Waits until what ``put`` has put is on disk, where the broker has one. Raises Closed: it is not."""
+        if not await self._broker.recorded(batch):
+            raise Closed("the broker has ended before it was recorded")
+
+    def rewind(self) -> None:
+        """Gives out again, in order, all that was not acknowledged."""
+        self._check()
+        self._link.inbox.clear()
+        self._link.buffered = 0
+        self._session.resume(self._link, trio.current_time())
 
     def _message(self, packet: Publish, now: float) -> Message:
         expiry = (packet.properties or {}).get("message_expiry")
         packet.properties = passed_on(packet.properties)
         return Message(packet, self._session.client_id, None if expiry is None else now + expiry)
 
-    async def _kept(self, before: int, now: float) -> None:
-        """Sends on what the core has to say, and waits for the disk if something was recorded since ``before``."""
+    def _passed_on(self, before: int, now: float) -> int:
+        """Sends on what the core has to say. Returns the batch in which something was recorded since ``before``, or 0."""
         journal = self._core.journal
         batch = journal.newest if journal.records != before else 0
         self._broker.flush(now)
-        if not await self._broker.recorded(batch):
-            raise Closed("the broker has ended before it was recorded")
+        return batch
 
     async def subscribe(self, *filters: str, qos: int = 1, own: bool = False) -> None:
         """See :class:`LocalClient`."""
@@ -174,7 +184,7 @@ class InsideClient:
         wanted = [Subscription(each, min(qos, 1), no_local=not own, retain_handling=1) for each in filters]
         self._core.subscribing.subscribe(self._link, self._session, Subscribe(1, wanted), now)
         refused = [name for name, reason in zip(filters, self._link.granted, strict=True) if reason.failed]
-        await self._kept(before, now)
+        await self.kept(self._passed_on(before, now))
         if refused:
             raise TopicError(f"cannot be subscribed to: {', '.join(refused)}")
 
@@ -183,7 +193,7 @@ class InsideClient:
         self._check()
         before = self._core.journal.records
         self._core.subscribing.unsubscribe(self._link, self._session, Unsubscribe(1, list(filters)))
-        await self._kept(before, trio.current_time())
+        await self.kept(self._passed_on(before, trio.current_time()))
 
     @property
     def filters(self) -> list[str]:

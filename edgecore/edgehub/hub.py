@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,7 +64,8 @@ class Causes:
 
 
 class EdgeHub:
-    """deliver: takes what the MetaManager must see. on_connection: told of every change."""
+    """deliver: takes what the MetaManager must see. on_connection: told of every change. users: who takes messages of group
+    ``user`` that answer nothing, by their source; must not wait."""
 
     def __init__(
         self,
@@ -74,12 +75,14 @@ class EdgeHub:
         *,
         deliver: Callable[[Message], Awaitable[None]],
         on_connection: Callable[[bool], None],
+        users: Mapping[str, Callable[[Message], None]] | None = None,
     ) -> None:
         self._settings = settings
         self._certificates = certificates
         self._outbox = outbox
         self._deliver = deliver
         self._on_connection = on_connection
+        self._users = users or {}
         self._causes = Causes()
         self._unknown: set[str] = set()
         self._connected_at: float | None = None
@@ -157,6 +160,8 @@ class EdgeHub:
             await self._deliver(message)
         elif message.parent_id and group in ("user", "twin"):
             self._outbox.resolve(message)
+        elif group == "user" and (take := self._users.get(message.route.source)) is not None:
+            take(message)
         elif group not in self._unknown and len(self._unknown) < 100:
             self._unknown.add(group)
             log.warning("dropped a message of group %r (%s %s): nothing handles it", group, message.operation, message.resource)

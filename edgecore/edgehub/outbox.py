@@ -18,7 +18,7 @@ from beehive.keyedqueue import KeyedQueue
 from beehive.message import Message, acknowledge, fail
 from edgecore.edgehub.pace import Pace
 from edgecore.metamanager.client import Offline
-from viaduct.link import Link
+from viaduct.link import Link, MessageTooBig
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,20 @@ class _Pending:
         self.followers.clear()
 
 
+@dataclass(eq=False)
+class _Event:
+    """written: set when it was handed to the link, or will never be. failure: why not. awaited: somebody will be told."""
+
+    message: Message
+    awaited: bool = False
+    written: trio.Event = field(default_factory=trio.Event)
+    failure: Exception | None = None
+
+    def finish(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.written.set()
+
+
 class Outbox:
     """One per edgecore; ``serve`` runs it over one link after the other."""
 
@@ -51,7 +65,7 @@ class Outbox:
         self._queue: KeyedQueue[Hashable, _Pending] = KeyedQueue()
         self._sent: dict[str, _Pending] = {}
         self._acks: trio.MemorySendChannel[Message] | None = None
-        self._events: deque[Message] = deque()
+        self._events: deque[_Event] = deque()
         self._event_wake = trio.Event()
         self.dropped_events = 0
         """Events that found no link, or no room."""
@@ -123,9 +137,27 @@ class Outbox:
         if not self.connected or len(self._events) >= _EVENTS:
             self.dropped_events += 1
             return False
-        self._events.append(message)
-        self._event_wake.set()
+        self._add(_Event(message))
         return True
+
+    async def send(self, message: Message) -> None:
+        """Returns when the message was handed to the link, in the order of the calls; whether it arrives nobody says.
+
+        Raises Offline: no link, the link broke before, or too much waits already; MessageTooBig: no link can carry it.
+        """
+        if not self.connected:
+            raise Offline(f"{message.operation} {message.resource}: there is no link to the cloud now")
+        if len(self._events) >= _EVENTS:
+            raise Offline(f"{message.operation} {message.resource}: {_EVENTS} messages wait for the link already")
+        event = _Event(message, awaited=True)
+        self._add(event)
+        await event.written.wait()
+        if event.failure is not None:
+            raise event.failure
+
+    def _add(self, event: _Event) -> None:
+        self._events.append(event)
+        self._event_wake.set()
 
     # -- one link ----------------------------------------------------------------------------------------------------
 
@@ -170,7 +202,16 @@ class Outbox:
                 self._event_wake = trio.Event()
                 await self._event_wake.wait()
             await trio.sleep(pace.reserve(trio.current_time()))
-            await link.send(self._events.popleft())
+            event = self._events.popleft()
+            failure: Exception | None = Offline(f"{event.message.operation} {event.message.resource}: the link broke")
+            try:
+                await link.send(event.message)
+                failure = None
+            except MessageTooBig as error:
+                log.error("dropped: %s", error)
+                failure = error
+            finally:
+                event.finish(failure)
 
     def _fail_all(self) -> None:
         lost = list(self._sent.values())
@@ -185,5 +226,7 @@ class Outbox:
             pending.finish(None, "the link to the cloud broke")
         while len(self._queue):
             self._queue.get_nowait()[1].finish(None, "the link to the cloud broke")
-        self.dropped_events += len(self._events)
-        self._events.clear()
+        self.dropped_events += sum(not event.awaited for event in self._events)
+        while self._events:
+            event = self._events.popleft()
+            event.finish(Offline(f"{event.message.operation} {event.message.resource}: the link broke"))

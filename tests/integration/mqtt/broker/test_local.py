@@ -137,7 +137,7 @@ async def test_who_takes_nothing_costs_a_bounded_amount() -> None:
             pass
 
 
-async def test_an_offer_reaches_only_this_client() -> None:
+async def test_what_is_put_into_an_inbox_reaches_only_this_client() -> None:
     limits = Limits(queued_messages=1)
     async with (
         running(listen=False, limits=limits) as broker,
@@ -145,10 +145,16 @@ async def test_an_offer_reaches_only_this_client() -> None:
         Inside(broker).open("two") as two,
     ):
         await two.subscribe("t")
-        assert await one.offer("t", b"1")
-        assert await one.offer("t", b"2")
-        assert not await one.offer("t", b"3")
+        await one.kept(one.put("t", b"1"))
+        one.put("t", b"2")
+        one.put("t", b"3")
+        assert broker.core.counters.dropped["queue full"] == 1
         assert (await one.receive()).payload == b"1"
+        one.rewind()
+        message = await one.receive()
+        assert message.payload == b"1"
+        one.acknowledge(message)
+        assert (await one.receive()).payload == b"2"
         with trio.move_on_after(0.05) as scope:
             await two.receive()
         assert scope.cancelled_caught

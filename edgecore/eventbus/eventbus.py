@@ -1,0 +1,196 @@
+"""The event bus: MQTT clients of this node on one side, the cloud and the device twin on the other.
+
+MQTT client <-> embedded broker <-> inbox "upload" -> Uplink -> cloud
+external broker -> Incoming ------^      inbox "external" -> Outgoing -> external broker
+orders of the cloud, answers of the twin -> publish: embedded broker, inbox "external"
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AsyncExitStack
+from typing import Final
+
+import trio
+
+from beehive.backoff import Backoff
+from beehive.message import MalformedMessage, Message
+from beehive.sqlite import StoreError
+from edgecore.edgehub.outbox import Outbox
+from edgecore.eventbus import messages
+from edgecore.eventbus.external import Connection
+from edgecore.eventbus.incoming import Incoming
+from edgecore.eventbus.messages import Publication, Subscribe
+from edgecore.eventbus.outgoing import Outgoing
+from edgecore.eventbus.rules import Rules
+from edgecore.eventbus.settings import BusSettings, External
+from edgecore.eventbus.topics import UPLOADS, is_broker_s
+from edgecore.eventbus.uplink import Uplink
+from edgecore.store import Store
+from mqtt.broker import Broker, Config, serve
+from mqtt.local import Closed, Inside, InsideClient
+from mqtt.topics import TopicError, check_filter, check_topic
+
+log = logging.getLogger(__name__)
+
+_ORDERS: Final = 1024
+_LEVELS: Final = 128
+
+
+class EventBus:
+    """Feed it with ``deliver`` and ``on_connection``, publish with ``publish``, run it with ``run``.
+
+    dropped: orders of the cloud that found no room or could not be carried out.
+    """
+
+    def __init__(self, settings: BusSettings, store: Store, outbox: Outbox) -> None:
+        self._settings = settings
+        self._rules = Rules(store)
+        self._uplink = Uplink(outbox)
+        self._give, self._orders = trio.open_memory_channel[Message](_ORDERS)
+        self._local: InsideClient | None = None
+        self._external: InsideClient | None = None
+        self._said = ""
+        self.broker: Broker | None = None
+        self.ready = trio.Event()
+        self.dropped = 0
+
+    def on_connection(self, connected: bool) -> None:
+        """The link to the cloud came up, or went."""
+        self._uplink.on_connection(connected)
+
+    def deliver(self, message: Message) -> None:
+        """Takes an order of the cloud (group ``user``). It waits for nothing: what finds no room is dropped and counted."""
+        try:
+            self._give.send_nowait(message)
+        except trio.WouldBlock:
+            self._drop(message, f"{_ORDERS} wait already")
+
+    def _drop(self, message: Message, why: object) -> None:
+        self.dropped += 1
+        log.warning("%s %r of the cloud was dropped: %s", message.operation, message.resource, why)
+
+    # -- towards MQTT ------------------------------------------------------------------------------------------------
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """To the clients of this node; returns when it is kept for those who are away, and for the external broker.
+
+        Raises TopicError; Closed when the bus is not running.
+        """
+        check_topic(topic, max_levels=_LEVELS)
+        if is_broker_s(topic):
+            raise TopicError(f"{topic!r} belongs to the broker")
+        local, external = self._local, self._external
+        if local is None:
+            raise Closed("the event bus is not running")
+        batch = external.put(topic, payload) if external is not None else 0
+        if self._settings.internal is not None:
+            await local.publish(topic, payload, self._settings.qos, retain=self._settings.retain)
+        if external is not None:
+            await external.kept(batch)
+
+    async def _carry_out(self, message: Message) -> None:
+        try:
+            match messages.order(message, self._settings.node):
+                case Publication() as found:
+                    await self.publish(found.topic, found.payload)
+                case Subscribe(name):
+                    check_filter(name, max_levels=_LEVELS)
+                    await self._rules.add(name)
+                case messages.Unsubscribe(name):
+                    await self._rules.remove(name)
+                case None:
+                    return
+        except (MalformedMessage, TopicError, StoreError) as error:
+            self._drop(message, error)
+
+    async def _carry_out_all(self) -> None:
+        while True:
+            await self._carry_out(await self._orders.receive())
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled. A port that is in use is waited for."""
+        delays = Backoff(first=1.0, limit=30.0)
+        await self._rules.load()
+        while True:
+            try:
+                await self._run()
+            except* OSError as group:
+                text = _cause(group)
+                delay = delays.next()
+                if text != self._said:
+                    log.error("the MQTT broker cannot start: %s. It is tried again, the node works on without it", text)
+                self._said = text
+            await trio.sleep(delay)
+
+    async def _run(self) -> None:
+        settings = self._settings
+        listeners = [settings.internal] if settings.internal is not None else []
+        async with trio.open_nursery() as ground:
+            broker: Broker = await ground.start(serve, Config(listeners, settings.limits))
+            async with AsyncExitStack() as stack:
+                await self._open(Inside(broker), stack)
+                self.broker, self._said = broker, ""
+                log.info("the event bus runs: %s", self._description(broker))
+                self.ready.set()
+                try:
+                    await self._work()
+                finally:
+                    self.broker = self._local = self._external = None
+                    self.ready = trio.Event()
+
+    async def _open(self, inside: Inside, stack: AsyncExitStack) -> None:
+        self._local = await stack.enter_async_context(inside.open("upload", keep=True))
+        if self._settings.external is not None:
+            self._external = await stack.enter_async_context(inside.open("external", keep=True))
+
+    async def _work(self) -> None:
+        upload, external = self._local, self._external
+        assert upload is not None  # noqa: S101 - opened just before
+        async with trio.open_nursery() as nursery:
+            if external is not None and self._settings.external is not None:
+                self._bridge(nursery, self._settings.external, external, upload)
+            if self._settings.internal is not None:
+                nursery.start_soon(self._follow, upload)
+            nursery.start_soon(self._carry_out_all)
+            await self._uplink.run(upload)
+
+    def _bridge(self, nursery: trio.Nursery, external: External, queue: InsideClient, upload: InsideClient) -> None:
+        name = self._settings.node
+        hear = Incoming(UPLOADS, self._rules, lambda _topic: upload)
+        send = Outgoing(queue)
+        sub_id = external.sub_id or f"edgecore-{name}-sub"
+        pub_id = external.pub_id or f"edgecore-{name}-pub"
+        nursery.start_soon(Connection(external, sub_id, clean=False, what="for reading", use=hear.use).run)
+        nursery.start_soon(Connection(external, pub_id, clean=True, what="for writing", use=send.use).run)
+
+    async def _follow(self, upload: InsideClient) -> None:
+        """Keeps the subscriptions on the embedded broker as the rules are."""
+        with self._rules.watch() as changes:
+            while True:
+                await changes.wait()
+                wanted = {*UPLOADS, *self._rules.filters}
+                held = set(upload.filters)
+                if gone := sorted(held - wanted):
+                    await upload.unsubscribe(*gone)
+                if new := sorted(wanted - held):
+                    await upload.subscribe(*new)
+
+    def _description(self, broker: Broker) -> str:
+        settings = self._settings
+        parts = []
+        if settings.internal is not None:
+            parts.append(f"MQTT at {settings.internal.path or f'{settings.internal.host}:{broker.ports[0]}'}")
+        if settings.external is not None:
+            address = settings.external.address
+            parts.append(f"external broker {address if isinstance(address, str) else f'{address[0]}:{address[1]}'}")
+        return ", ".join(parts)
+
+
+def _cause(group: BaseExceptionGroup[OSError]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,91 @@
+"""A connection to the external broker for as long as there is one: dialled again and again, one word per cause in the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from beehive.backoff import Backoff
+from edgecore.eventbus.settings import External
+from mqtt.client import Client, ClientError, ClientLimits, connect
+from mqtt.packets import Connect, Version
+from viaduct.tls import TlsError
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE: Final = 30
+_LIMITS: Final = ClientLimits(packet=1 << 24, inbox=100, connect=20.0)
+_REMIND: Final = 600.0
+_SETTLED: Final = 10.0
+
+
+class Connection:
+    """what: for the log. use: works with the connection until it is lost."""
+
+    def __init__(
+        self, external: External, client_id: str, *, clean: bool, what: str, use: Callable[[Client], Awaitable[None]]
+    ) -> None:
+        self._external = external
+        self._client_id = client_id
+        self._clean = clean
+        self._what = what
+        self._use = use
+        self._said, self._said_at = "", float("-inf")
+        self.connects = 0
+
+    @property
+    def _shown(self) -> str:
+        address = self._external.address
+        return address if isinstance(address, str) else f"{address[0]}:{address[1]}"
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        delays = Backoff(first=0.5, limit=10.0)
+        while True:
+            started, cause = trio.current_time(), ""
+            try:
+                await self._once()
+            except* (ClientError, TlsError) as group:
+                cause = _first(group)
+            if trio.current_time() - started > _SETTLED:
+                delays.reset()
+            delay = delays.next()
+            self._note(cause, delay)
+            await trio.sleep(delay)
+
+    async def _once(self) -> None:
+        external = self._external
+        # 3.1.1, as KubeEdge speaks it: every broker does.
+        packet = Connect(
+            Version.V311,
+            self._client_id,
+            clean_start=self._clean,
+            keep_alive=KEEP_ALIVE,
+            username=external.username,
+            password=external.password,
+        )
+        tls = external.tls() if external.tls is not None else None
+        async with connect(external.address, packet, tls=tls, limits=_LIMITS, manual_acknowledgement=True) as client:
+            self.connects += 1
+            log.info("connected to the MQTT broker at %s %s", self._shown, self._what)
+            self._said = ""
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(client.ended)
+                await self._use(client)
+
+    def _note(self, cause: str, delay: float) -> None:
+        now = trio.current_time()
+        if cause != self._said or now - self._said_at > _REMIND:
+            text = "no connection to the external MQTT broker %s: %s. What is for it waits; next attempt in %.0f s"
+            log.warning(text, self._what, cause, delay)
+            self._said, self._said_at = cause, now
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error).rstrip(". ")
