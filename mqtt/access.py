@@ -17,21 +17,27 @@ class Peer:
     """Where a connection comes from.
 
     address: ``127.0.0.1:4711``, or the path of a unix socket. local: from this machine (loopback or unix socket).
-    certificate_name: the common name of a client certificate that was verified, if any. listener: its name in the configuration.
+    certificate_name, certificate_subject: the common name and the whole subject (as of RFC 2253) of a client certificate that was
+    verified, if any. listener: its name in the configuration.
     """
 
     address: str
     local: bool = False
     certificate_name: str | None = None
+    certificate_subject: str | None = None
     listener: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A client that was let in."""
+    """A client that was let in.
+
+    realm: within which the user name means somebody, where listeners have users of their own; "" where all share them.
+    """
 
     client_id: str
     username: str | None = None
+    realm: str = ""
 
     @property
     def inside(self) -> bool:

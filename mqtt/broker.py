@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import select
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -17,7 +17,7 @@ from typing import Final
 
 import trio
 
-from mqtt.access import Anybody, Anything, Authenticator, Authorizer
+from mqtt.access import Anybody, Anything, Authenticator, Authorizer, Identity, Peer
 from mqtt.core import Core
 from mqtt.journal import Journal, Memory
 from mqtt.limits import Limits
@@ -25,8 +25,9 @@ from mqtt.link import Link
 from mqtt.listeners import OUT_OF_DESCRIPTORS, Door, Listener, open_doors
 from mqtt.reasons import Reason
 from mqtt.router import CLOSED
-from mqtt.sockets import Gone, Socket
+from mqtt.sockets import Gone, Socket, TlsContext
 from mqtt.statistics import ROOT
+from mqtt.subject import common_name, subject
 from mqtt.sysreport import report
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ _BEHIND: Final = 20_000
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
+
+Admitted = Callable[[Identity, Peer], bool]
 
 
 @dataclass
@@ -226,6 +229,18 @@ class Broker:
         if sock.link.closing:
             self._leave(sock, now)
 
+    def change_access(self, authorizer: Authorizer, contexts: Mapping[str, TlsContext], admitted: Admitted) -> None:
+        """Other rights from now on, other certificates of the listeners (by name) for who connects from now on; whoever is
+        not ``admitted`` any more loses his connection. The authenticator changes its mind itself."""
+        self.core.router.authorize(authorizer)
+        for door in self.doors.values():
+            if door.listener.name in contexts:
+                door.listener = replace(door.listener, tls=contexts[door.listener.name])
+        for link in list(self.core.links):
+            if link.identity is not None and not admitted(link.identity, link.peer):
+                self.core.disconnect(link, Reason.NOT_AUTHORIZED)
+        self.flush()
+
     # Ends.
 
     def _drop(self, sock: Socket, now: float) -> None:
@@ -237,6 +252,8 @@ class Broker:
             self._epoll.unregister(sock.fd)
         sock.close()
         sock.link.shell = None
+        if sock.door is not None:
+            sock.door.connections -= 1
         self._sealed.discard(sock)
         self._leaving.discard(sock)
 
@@ -300,12 +317,14 @@ class Broker:
                     continue
                 self._pause(door, error)
                 return
-            if len(self._sockets) >= self._limits.connections and not self._make_room(now):
+            if door.full or (len(self._sockets) >= self._limits.connections and not self._make_room(now)):
                 self.core.counters.closed["too many connections"] += 1
                 sock.close()
                 continue
             link = self.core.open(peer, now)
+            door.connections += 1
             new = door.wrap(sock, link, self.core.counters)
+            new.door = door
             self._sockets[new.fd] = new
             self._epoll.register(new.fd, _IN)
 
@@ -343,8 +362,10 @@ class Broker:
         if connect is None or not isinstance(sock, Socket):
             return
         try:
-            name = sock.certificate_name()
-            answer = await self._authenticator.authenticate(connect, replace(link.peer, certificate_name=name))
+            if certificate := sock.certificate():
+                names = {"certificate_name": common_name(certificate), "certificate_subject": subject(certificate)}
+                link.peer = replace(link.peer, **names)
+            answer = await self._authenticator.authenticate(connect, link.peer)
         except Exception:
             log.exception("the authenticator failed for %s", link.peer.address)
             answer = Reason.SERVER_UNAVAILABLE

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from mqtt.upgrade import Gate
 
 _BACKLOG: Final = 1024
+_NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Either host and port (0: any that is free), or path: a unix socket, 0600 unless ``mode`` says otherwise.
+    """Either host ("": all addresses of this machine) and port (0: any that is free), or path: a unix socket, 0600 unless
+    ``mode`` says otherwise. connections: the most at once; 0: as many as the broker takes.
 
     websocket: only WebSocket is spoken here (subprotocol ``mqtt``, any path), with ``tls`` as wss. origins: web pages of other
     hosts that may connect, as ``https://panel.example:8443``; ``*``: all of them (``mqtt.upgrade`` says why it matters).
@@ -40,16 +42,18 @@ class Listener:
     name: str = ""
     websocket: bool = False
     origins: frozenset[str] = frozenset()
+    connections: int = 0
 
 
 class Door:
-    """An open listener."""
+    """An open listener. connections: that came in here and are there."""
 
     def __init__(self, sock: socket.socket, listener: Listener) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.listener = listener
         self.paused = False
+        self.connections = 0
         self._gate: Gate | None = None
         if listener.websocket:
             # Here, so that who has no such listener does not pay for it.
@@ -61,6 +65,10 @@ class Door:
     def port(self) -> int:
         """0 for a unix socket."""
         return 0 if self.listener.path is not None else int(self.sock.getsockname()[1])
+
+    @property
+    def full(self) -> bool:
+        return 0 < self.listener.connections <= self.connections
 
     def accept(self) -> tuple[socket.socket, Peer]:
         """Raises OSError: BlockingIOError when nobody waits."""
@@ -122,23 +130,36 @@ def _listen(listener: Listener) -> list[socket.socket]:
 
 
 def _listen_tcp(listener: Listener) -> list[socket.socket]:
-    found = socket.getaddrinfo(listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = socket.getaddrinfo(listener.host or None, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            sock = socket.socket(family, kind, protocol)
-            sockets.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(address)
-            sock.listen(_BACKLOG)
-            sock.setblocking(False)
+        for family, _, _, _, address in dict.fromkeys(found):
+            try:
+                sockets.append(_listen_at(family, address))
+            except OSError as error:
+                # All addresses are those that there are: a machine may be without IPv6.
+                if listener.host or not sockets or error.errno not in _NO_SUCH_FAMILY:
+                    raise
     except BaseException:
         for sock in sockets:
             sock.close()
         raise
     return sockets
+
+
+def _listen_at(family: int, address: tuple[object, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _listen_unix(path: Path, mode: int) -> socket.socket:

@@ -35,13 +35,17 @@ class Router:
     ) -> None:
         self._limits = limits
         self._journal = journal
-        self._authorizer = authorizer
         self._counters = counters
         self._closed = closed
-        self._reads_are_free = authorizer.reads_are_free
+        self.authorize(authorizer)
         self.trie: Trie[Subscriber] = Trie()
         self.retained: Retained[Message] = Retained()
         self.retained_bytes = 0
+
+    def authorize(self, authorizer: Authorizer) -> None:
+        """Who may do what, for all that comes after this."""
+        self._authorizer = authorizer
+        self._reads_are_free = authorizer.reads_are_free
 
     def may_publish(self, identity: Identity, topic: str) -> bool:
         if topic[0] == "$" and topic.partition("/")[0] in self._closed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from mqtt.link import Link
 
@@ -24,6 +24,12 @@ class TlsContext(Protocol):
     ) -> socket.socket: ...
 
 
+class Entrance(Protocol):
+    """Where a connection came in: it is counted there."""
+
+    connections: int
+
+
 class Gone(Exception):
     """The other side has closed, or the connection is broken."""
 
@@ -34,13 +40,14 @@ class Socket:
     thrown away.
     """
 
-    __slots__ = ("_secure", "_sock", "broken", "fd", "give_up", "lingering", "link", "pending", "reading", "sealed", "writing")
+    __slots__ = ("_secure", "_sock", "broken", "door", "fd", "give_up", "lingering", "link", "pending", "reading", "sealed", "writing")
 
     def __init__(self, sock: socket.socket, link: Link, *, secure: bool) -> None:
         self._sock = sock
         self._secure = secure
         self.fd = sock.fileno()
         self.link = link
+        self.door: Entrance | None = None
         self.pending: deque[memoryview] = deque()
         self.sealed: deque[tuple[int, bytes]] = deque()
         self.reading = True
@@ -104,16 +111,11 @@ class Socket:
         self.link.buffered -= sent
         return sent
 
-    def certificate_name(self) -> str | None:
-        """The common name of the certificate that the client has shown, and the TLS context verified."""
+    def certificate(self) -> dict[str, Any]:
+        """What the client has shown, and the TLS context verified; empty if nothing was. As ``ssl.SSLSocket.getpeercert``."""
         if not self._secure:
-            return None
-        certificate = self._sock.getpeercert() or {}  # type: ignore[attr-defined]
-        for names in certificate.get("subject", ()):
-            for key, value in names:
-                if key == "commonName":
-                    return str(value)
-        return None
+            return {}
+        return self._sock.getpeercert() or {}  # type: ignore[attr-defined]
 
     def finish(self) -> None:
         """Ends our half. Were the socket closed with bytes unread, its reset could overtake our last words."""

@@ -75,6 +75,36 @@ def matches(name: str, topic: str) -> bool:
     return len(levels) == len(parts)
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether there is a topic that both filters mean."""
+    first, second = one.split("/"), other.split("/")
+    if (first[0] in ("+", "#") and second[0].startswith("$")) or (second[0] in ("+", "#") and first[0].startswith("$")):
+        return False
+    for place in range(max(len(first), len(second)) + 1):
+        mine = first[place] if place < len(first) else None
+        others = second[place] if place < len(second) else None
+        if mine == "#" or others == "#":
+            return True
+        if mine is None or others is None:
+            return mine is others
+        if mine != others and mine != "+" and others != "+":
+            return False
+    return True
+
+
+def covers(name: str, inner: str) -> bool:
+    """Whether all topics that the filter *inner* means are meant by the filter *name*."""
+    levels, parts = name.split("/"), inner.split("/")
+    if parts[0].startswith("$") and levels[0] in ("+", "#"):
+        return False
+    for place, level in enumerate(levels):
+        if level == "#":
+            return True
+        if place >= len(parts) or parts[place] == "#" or level not in ("+", parts[place]):
+            return False
+    return len(levels) == len(parts)
+
+
 class Subscription(Generic[C]):
     """One filter of one client, with the options of MQTT 5 (3.8.3.1); earlier versions know only the QoS."""
 

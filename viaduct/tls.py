@@ -27,18 +27,26 @@ def server_context(
     key: Path,
     client_ca: Path | None,
     client_certificates: Literal["required", "optional", "none"],
+    revoked: Path | None = None,
+    minimum: Literal["tlsv1.2", "tlsv1.3"] = "tlsv1.2",
 ) -> TlsContext:
     """For a server that shows ``certificate`` and asks (or not) for certificates signed by ``client_ca``.
+
+    revoked: a list (CRL, as PEM) of ``client_ca``; without a current one no client certificate is good.
 
     Raises TlsError.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _harden(context)
+    if minimum == "tlsv1.3":
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
     _load_pair(context, certificate, key)
     if client_certificates != "none":
         if client_ca is None:
             raise TlsError("a server that asks for client certificates needs the CA that signs them")
         _trust(context, client_ca)
+        if revoked is not None:
+            _revoke(context, revoked)
     context.verify_mode = _CLIENT_CERTIFICATES[client_certificates]
     return context
 
@@ -120,6 +128,15 @@ def _trust(context: TlsContext, ca: Path | bytes) -> None:
             context.load_verify_locations(cafile=str(ca))
     except (ssl.SSLError, UnicodeDecodeError, ValueError) as error:
         raise TlsError(f"{name} holds no certificate in PEM form ({_reason(error)})") from error
+
+
+def _revoke(context: TlsContext, revoked: Path) -> None:
+    _check_readable(revoked)
+    try:
+        context.load_verify_locations(cafile=str(revoked))
+    except (ssl.SSLError, ValueError) as error:
+        raise TlsError(f"{revoked} holds no list of revoked certificates in PEM form ({_reason(error)})") from error
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
 def _check_readable(file: Path | None) -> None:

@@ -1,0 +1,125 @@
+"""From the configuration file of ``edgecore broker`` to a broker, and again when the file has changed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edgecore.brokerfile import Access, ListenerSettings, Settings
+from mqtt import acl, passwords
+from mqtt.access import Anything, Authorizer, Identity, Peer
+from mqtt.accessfile import AccessFileError
+from mqtt.admission import Admission, Terms
+from mqtt.broker import Broker, Config
+from mqtt.listeners import Listener
+from mqtt.passwordcheck import PasswordCheck, hashing_threads
+from mqtt.realms import Realms
+from viaduct import tls
+from viaduct.tls import TlsContext, TlsError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Rules:
+    """What the files say, read and found good. It is put in force as a whole, or not at all."""
+
+    terms: dict[str, Terms]
+    authorizer: Authorizer
+    listeners: list[Listener]
+
+
+def read_rules(settings: Settings) -> Rules:
+    """Reads passwords, rights, certificates. Raises AccessFileError."""
+    threads = hashing_threads()
+    checks: dict[Path, PasswordCheck] = {}
+    terms: dict[str, Terms] = {}
+    authorizers: dict[str, Authorizer] = {}
+    for listener in settings.listeners:
+        access = settings.access_of(listener)
+        realm = listener.name if settings.per_listener else ""
+        file = access.password_file
+        if file is not None and file not in checks:
+            checks[file] = PasswordCheck(passwords.load(file), threads)
+        check = checks[file] if file is not None else None
+        terms[listener.name] = _terms(listener, access, check, realm)
+        if realm not in authorizers:
+            authorizers[realm] = acl.Acl(acl.load(access.acl_file)) if access.acl_file is not None else Anything()
+    authorizer = Realms(authorizers) if settings.per_listener else authorizers[""]
+    return Rules(terms, authorizer, [_listener(each, settings.origin) for each in settings.listeners])
+
+
+def _terms(listener: ListenerSettings, access: Access, check: PasswordCheck | None, realm: str) -> Terms:
+    name_from: Literal["certificate name", "certificate subject"] | None = None
+    if listener.values.get("use_identity_as_username"):
+        name_from = "certificate name"
+    elif listener.values.get("use_subject_as_username"):
+        name_from = "certificate subject"
+    return Terms(bool(access.anonymous), check, name_from, bool(listener.values.get("use_username_as_clientid")), realm)
+
+
+def _listener(settings: ListenerSettings, origin: str) -> Listener:
+    try:
+        context = _context(settings)
+    except TlsError as error:
+        raise AccessFileError(origin, settings.line or None, f"listener {settings.name}: {error}") from None
+    values = settings.values
+    return Listener(
+        settings.address,
+        settings.port,
+        settings.path,
+        values.get("socket_mode", 0o600),
+        context,
+        settings.name,
+        websocket=values.get("protocol") == "websockets",
+        connections=values.get("max_connections", 0),
+    )
+
+
+def _context(settings: ListenerSettings) -> TlsContext | None:
+    values = settings.values
+    if "certfile" not in values:
+        return None
+    return tls.server_context(
+        certificate=values["certfile"],
+        key=values["keyfile"],
+        client_ca=values.get("cafile"),
+        client_certificates="required" if values.get("require_certificate") else "none",
+        revoked=values.get("crlfile"),
+        minimum=values.get("tls_version", "tlsv1.2"),
+    )
+
+
+class Setup:
+    """A broker by its file."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises AccessFileError."""
+        self._rules = read_rules(settings)
+        self._settings = settings
+        self._admission = Admission(self._rules.terms)
+        self.config = Config(self._rules.listeners, settings.limits, self._admission, self._rules.authorizer)
+
+    def reload(self, settings: Settings, broker: Broker) -> None:
+        """Takes over passwords, rights and certificates. Raises AccessFileError; nothing has changed then."""
+        rules = read_rules(settings)
+        if _fixed(settings) != _fixed(self._settings):
+            log.warning("%s: what is said of listeners, limits or persistence has changed: restart for that", settings.origin)
+        before, self._admission.terms = self._admission.terms, rules.terms
+        contexts = {each.name: each.tls for each in rules.listeners if each.tls is not None}
+
+        def admitted(identity: Identity, peer: Peer) -> bool:
+            return self._admission.still_admits(identity, peer, before)
+
+        broker.change_access(rules.authorizer, contexts, admitted)
+
+
+def _fixed(settings: Settings) -> object:
+    """What a running broker does not take over."""
+    kept = ("protocol", "max_connections", "socket_mode")
+    listeners = [
+        (each.name, "certfile" in each.values, *(each.values.get(word) for word in kept)) for each in settings.listeners
+    ]
+    return listeners, settings.limits, settings.persistence
