@@ -6,13 +6,14 @@ import argparse
 import logging
 import resource
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import trio
 
 from beehive import logs
+from mqtt.accessfile import AccessFileError
 from mqtt.broker import Broker, Config, serve
 from mqtt.journal import Journal, JournalError, Memory
 from mqtt.limits import Limits
@@ -22,34 +23,77 @@ log = logging.getLogger("edgecore.broker")
 
 _DESCRIPTORS_BESIDE: Final = 32
 
+Reload = Callable[[Broker], None]
+
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("edgecore broker", description="Runs the MQTT broker (3.1, 3.1.1 and 5.0) and nothing else.")
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration, in the form of mosquitto.conf")
     parser.add_argument(
-        "-p", "--port", type=int, default=1883, help="TCP port on the loopback address; 0: any (default: %(default)s)"
+        "-p", "--port", type=int, help="without a configuration: TCP port on the loopback address; 0: any (default: 1883)"
     )
     parser.add_argument(
-        "-d", "--data", type=Path, help="folder in which sessions and messages survive the process; without it they do not"
+        "-d",
+        "--data",
+        type=Path,
+        help="without a configuration: folder in which sessions and messages survive the process; without it they do not",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="debug messages")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.config is not None and (arguments.port, arguments.data) != (None, None):
+        parser.error("ports and folders stand in the file: -p and -d do not go with -c")
+    return arguments
 
 
 def main(argv: Sequence[str]) -> int:
-    """Returns the exit code: 0 after SIGTERM or SIGINT, 1 with one line on standard error when it cannot listen or
-    cannot reach its data."""
+    """Returns the exit code: 0 after SIGTERM or SIGINT, 1 with one line on standard error when its configuration is wrong, it
+    cannot listen, or cannot reach its data. SIGHUP: passwords, rights and certificates are read again."""
     arguments = _arguments(argv)
     logs.setup("debug" if arguments.verbose else "info")
-    config = Config([Listener(port=arguments.port)], Limits(), journal=_journal(arguments.data))
-    _allow_descriptors(config.limits.connections)
     code = 0
     try:
-        trio.run(_run, config)
+        config, reload = _by_file(arguments.config) if arguments.config else _by_words(arguments)
+        _allow_descriptors(config.limits.connections)
+        trio.run(_run, config, reload)
+    except* AccessFileError as refused:
+        log.error("%s", refused.exceptions[0])
+        code = 1
     except* (OSError, JournalError) as errors:
         first = errors.exceptions[0]
         log.error("%s", first.strerror if isinstance(first, OSError) else first)
         code = 1
     return code
+
+
+def _by_words(arguments: argparse.Namespace) -> tuple[Config, Reload]:
+    port = 1883 if arguments.port is None else arguments.port
+    config = Config([Listener(port=port)], Limits(), journal=_journal(arguments.data))
+    log.info("everybody on this machine may do everything")
+
+    def reload(broker: Broker) -> None:
+        log.info("SIGHUP: there is no configuration to be read again")
+
+    return config, reload
+
+
+def _by_file(path: Path) -> tuple[Config, Reload]:
+    """Raises AccessFileError."""
+    from edgecore import brokerfile
+    from edgecore.brokersetup import Setup
+
+    settings = brokerfile.load(path)
+    setup = Setup(settings)
+    setup.config.journal = _journal(settings.persistence)
+
+    def reload(broker: Broker) -> None:
+        try:
+            setup.reload(brokerfile.load(path), broker)
+        except AccessFileError as error:
+            log.error("SIGHUP: nothing has changed, because of this: %s", error)
+        else:
+            log.info("SIGHUP: %s, passwords, rights and certificates are in force as they are now", path)
+
+    return setup.config, reload
 
 
 def _journal(folder: Path | None) -> Journal:
@@ -69,16 +113,21 @@ def _allow_descriptors(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
-async def _run(config: Config) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+async def _run(config: Config, reload: Reload) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_on, signals, nursery.cancel_scope)
-            broker: Broker = await nursery.start(serve, config)
-            log.info("the broker listens on 127.0.0.1, port %s; everybody on this machine may do everything", broker.ports[0])
+            running: list[Broker] = []
+            nursery.start_soon(_follow, signals, running, reload, nursery.cancel_scope)
+            running.append(await nursery.start(serve, config))
+            for door in running[0].doors.values():
+                log.info("the broker listens on %s", door.where)
 
 
-async def _stop_on(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+async def _follow(signals: AsyncIterator[int], running: Sequence[Broker], reload: Reload, scope: trio.CancelScope) -> None:
     async for number in signals:
-        log.info("%s: stopping", signal.Signals(number).name)
-        scope.cancel()
-        return
+        if number != signal.SIGHUP:
+            log.info("%s: stopping", signal.Signals(number).name)
+            scope.cancel()
+            return
+        for broker in running:
+            reload(broker)

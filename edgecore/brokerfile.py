@@ -1,4 +1,7 @@
-"""The configuration file of ``edgecore broker``, in the form of mosquitto.conf: ``key value``, one to a line, ``#`` begins a comment line."""
+"""The configuration file of ``edgecore broker``, in the form of mosquitto.conf.
+
+``key value``, one to a line; a line that begins with ``#`` is a comment.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The keys of a broker's configuration: those of mosquitto.conf that mean something here, and a few of our own.
 
-Source of names, meanings and defaults: mosquitto.conf(5) of 2.0. What mosquitto knows and this broker does differently or not at all
-is an error that says so, for a key that is silently without effect is worse than none.
+Source of names, meanings and defaults: mosquitto.conf(5) of 2.0. What mosquitto knows and this broker does differently or not
+at all is an error that says so, for a key that is silently without effect is worse than none.
 """
 
 from __future__ import annotations

@@ -119,7 +119,5 @@ class Setup:
 def _fixed(settings: Settings) -> object:
     """What a running broker does not take over."""
     kept = ("protocol", "max_connections", "socket_mode")
-    listeners = [
-        (each.name, "certfile" in each.values, *(each.values.get(word) for word in kept)) for each in settings.listeners
-    ]
+    listeners = [(each.name, "certfile" in each.values, *(each.values.get(word) for word in kept)) for each in settings.listeners]
     return listeners, settings.limits, settings.persistence

@@ -71,31 +71,34 @@ def parse(lines: list[str], origin: str) -> Rules:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
-        word, _, rest = line.strip().partition(" ")
-        rest = rest.strip()
         try:
-            if word == "user":
-                user = _user(rest)
-                rules.users.setdefault(user, [])
-            elif word == "topic":
-                rules.users.setdefault(user, []).append(_rule(rest))
-            elif word == "pattern":
-                rules.patterns.append(_pattern(rest))
-            else:
-                raise _Unusable(f"`{word}` is not known; a line begins with user, topic or pattern")
-        except (_Unusable, TopicError) as error:
+            user = _take(rules, user, line)
+        except _Unusable as error:
             raise AccessFileError(origin, number, str(error)) from None
     return rules
 
 
+def _take(rules: Rules, user: str | None, line: str) -> str | None:
+    """One line under a user; returns whom the next line is under."""
+    word, _, rest = line.strip().partition(" ")
+    rest = rest.strip()
+    match word:
+        case "user":
+            if not rest:
+                raise _Unusable("`user` needs a name behind it")
+            rules.users.setdefault(rest, [])
+            return rest
+        case "topic":
+            rules.users.setdefault(user, []).append(_rule(rest))
+        case "pattern":
+            rules.patterns.append(_pattern(rest))
+        case _:
+            raise _Unusable(f"`{word}` is not known; a line begins with user, topic or pattern")
+    return user
+
+
 class _Unusable(Exception):
     pass
-
-
-def _user(name: str) -> str:
-    if not name:
-        raise _Unusable("`user` needs a name behind it")
-    return name
 
 
 def _rule(rest: str) -> Rule:
@@ -185,5 +188,3 @@ class Acl:
     def may_subscribe(self, identity: Identity, topic_filter: str) -> bool:
         """Refused is only what could never bring anything; the rest is asked message by message."""
         return self.rights(identity).may_read_of(topic_filter)
-
-

@@ -65,7 +65,7 @@ class Admission:
         return name in terms.passwords.users and terms.passwords.users[name] == old.passwords.users.get(name)
 
 
-async def _username(terms: Terms, connect: Connect, peer: Peer) -> str | None | Reason:
+async def _username(terms: Terms, connect: Connect, peer: Peer) -> str | Reason | None:
     """None: without a name."""
     if terms.name_from is not None:
         name = peer.certificate_name if terms.name_from == "certificate name" else peer.certificate_subject

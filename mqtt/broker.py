@@ -363,8 +363,8 @@ class Broker:
             return
         try:
             if certificate := sock.certificate():
-                names = {"certificate_name": common_name(certificate), "certificate_subject": subject(certificate)}
-                link.peer = replace(link.peer, **names)
+                name, whole = common_name(certificate), subject(certificate)
+                link.peer = replace(link.peer, certificate_name=name, certificate_subject=whole)
             answer = await self._authenticator.authenticate(connect, link.peer)
         except Exception:
             log.exception("the authenticator failed for %s", link.peer.address)

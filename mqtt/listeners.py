@@ -67,6 +67,14 @@ class Door:
         return 0 if self.listener.path is not None else int(self.sock.getsockname()[1])
 
     @property
+    def where(self) -> str:
+        """For a person: ``127.0.0.1, port 1883``, or the path of a unix socket."""
+        if self.listener.path is not None:
+            return str(self.listener.path)
+        host, port = self.sock.getsockname()[:2]
+        return f"{host}, port {port}"
+
+    @property
     def full(self) -> bool:
         return 0 < self.listener.connections <= self.connections
 

@@ -40,7 +40,20 @@ class Socket:
     thrown away.
     """
 
-    __slots__ = ("_secure", "_sock", "broken", "door", "fd", "give_up", "lingering", "link", "pending", "reading", "sealed", "writing")
+    __slots__ = (
+        "_secure",
+        "_sock",
+        "broken",
+        "door",
+        "fd",
+        "give_up",
+        "lingering",
+        "link",
+        "pending",
+        "reading",
+        "sealed",
+        "writing",
+    )
 
     def __init__(self, sock: socket.socket, link: Link, *, secure: bool) -> None:
         self._sock = sock

@@ -32,7 +32,9 @@ def common_name(certificate: Mapping[str, Names]) -> str | None:
 
 def subject(certificate: Mapping[str, Names]) -> str | None:
     """``CN=pump-7,O=Works``. None when there is no name."""
-    parts = ["+".join(f"{_SHORT.get(key, key)}={_escape(value)}" for key, value in names) for names in certificate.get("subject", ())]
+    parts = [
+        "+".join(f"{_SHORT.get(key, key)}={_escape(value)}" for key, value in names) for names in certificate.get("subject", ())
+    ]
     return ",".join(reversed(parts)) or None
 
 

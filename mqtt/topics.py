@@ -87,7 +87,7 @@ def overlap(one: str, other: str) -> bool:
             return True
         if mine is None or others is None:
             return mine is others
-        if mine != others and mine != "+" and others != "+":
+        if mine not in (others, "+") and others != "+":
             return False
     return True
 
