@@ -28,6 +28,8 @@ from edgecore.eventbus.topics import UPLOADS, is_broker_s
 from edgecore.eventbus.uplink import Uplink
 from edgecore.store import Store
 from mqtt.broker import Broker, Config, serve
+from mqtt.durable import Durable
+from mqtt.journal import JournalError
 from mqtt.local import Closed, Inside, InsideClient
 from mqtt.topics import TopicError, check_filter, check_topic
 
@@ -117,7 +119,7 @@ class EventBus:
         while True:
             try:
                 await self._run()
-            except* OSError as group:
+            except* (OSError, JournalError) as group:
                 text = _cause(group)
                 delay = delays.next()
                 if text != self._said:
@@ -129,7 +131,7 @@ class EventBus:
         settings = self._settings
         listeners = [settings.internal] if settings.internal is not None else []
         async with trio.open_nursery() as ground:
-            broker: Broker = await ground.start(serve, Config(listeners, settings.limits))
+            broker: Broker = await ground.start(serve, Config(listeners, settings.limits, journal=Durable(settings.journal)))
             async with AsyncExitStack() as stack:
                 await self._open(Inside(broker), stack)
                 self.broker, self._said = broker, ""
@@ -189,7 +191,7 @@ class EventBus:
         return ", ".join(parts)
 
 
-def _cause(group: BaseExceptionGroup[OSError]) -> str:
+def _cause(group: BaseExceptionGroup[Exception]) -> str:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from mqtt.listeners import Listener
 LEAST_QUEUE: Final = 1000
 """KubeEdge's default of ``mqttSessionQueueSize`` is 100, for a broker that holds up the publisher of what has no room. This one
 drops it."""
+
+_DESCRIPTORS_BESIDE: Final = 256
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,11 @@ class External:
 
 @dataclass(frozen=True)
 class BusSettings:
-    """internal: None without a broker for clients. qos, retain: of what edgecore publishes there."""
+    """journal: the file in which everything that waits is kept. internal: None without a broker for clients. qos, retain: of what
+    edgecore publishes there."""
 
     node: str
+    journal: Path
     internal: Listener | None = None
     external: External | None = None
     qos: int = 0
@@ -53,12 +58,19 @@ def of(configuration: config.EdgeCore) -> BusSettings:
     bus = configuration.modules.eventBus
     return BusSettings(
         node=configuration.node,
+        journal=Path(configuration.database.dataSource).with_name("mqtt.db"),
         internal=listener(bus.mqttServerInternal) if bus.mqttMode < 2 else None,
         external=_external(bus) if bus.mqttMode > 0 else None,
         qos=bus.mqttQOS,
         retain=bus.mqttRetain,
-        limits=Limits(queued_messages=max(LEAST_QUEUE, bus.mqttSessionQueueSize)),
+        limits=Limits(queued_messages=max(LEAST_QUEUE, bus.mqttSessionQueueSize), connections=_connections()),
     )
+
+
+def _connections() -> int:
+    """As many as the descriptors of this process allow, with enough left for all its other work."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(min(Limits().connections, soft - _DESCRIPTORS_BESIDE), 1)
 
 
 def _external(bus: config.EventBus) -> External:

@@ -35,18 +35,38 @@ def config(cloud: ScriptedCloud, tmp_path: Path) -> EdgeCore:
 async def edge(cloud: ScriptedCloud, config: EdgeCore, start_edge: StartEdge) -> AsyncIterator[App]:
     async with start_edge(config) as app:
         await cloud.connected()
-        assert app.bus is not None
-        with trio.fail_after(10):
-            while app.bus.broker is None:
-                await trio.sleep(0.01)
+        await bus_runs(app)
         yield app
 
 
-async def mosquitto_pub(edge: App, *words: str) -> None:
-    assert edge.bus is not None
-    assert edge.bus.broker is not None
-    port = edge.bus.broker.ports[0]
-    await trio.run_process(["mosquitto_pub", "-p", str(port), *words])
+async def bus_runs(app: App) -> None:
+    assert app.bus is not None
+    with trio.fail_after(10):
+        await app.bus.ready.wait()
+
+
+def port(app: App) -> int:
+    assert app.bus is not None
+    assert app.bus.broker is not None
+    return app.bus.broker.ports[0]
+
+
+async def mosquitto_pub(app: App, *words: str) -> None:
+    await trio.run_process(["mosquitto_pub", "-p", str(port(app)), *words])
+
+
+async def subscribed(app: App, topic: str) -> None:
+    """Until somebody is subscribed to what this topic matches."""
+    assert app.bus is not None
+    assert app.bus.broker is not None
+    trie = app.bus.broker.core.router.trie
+    with trio.fail_after(10):
+        while not trie.match(topic).recipients:
+            await trio.sleep(0.01)
+
+
+def uploads(cloud: ScriptedCloud) -> list[tuple[str, str]]:
+    return [(each.resource, each.decode(str)) for each in cloud.received if each.operation == "upload"]
 
 
 async def test_what_clients_upload_arrives_in_the_cloud(cloud: ScriptedCloud, edge: App) -> None:
@@ -68,10 +88,7 @@ async def test_what_clients_upload_arrives_in_the_cloud(cloud: ScriptedCloud, ed
 
 
 async def test_what_the_cloud_publishes_arrives_at_clients(cloud: ScriptedCloud, edge: App) -> None:
-    assert edge.bus is not None
-    assert edge.bus.broker is not None
-    port = edge.bus.broker.ports[0]
-    words = ["mosquitto_sub", "-p", str(port), "-t", "orders/#", "-C", "2", "-F", "%t %p", "-W", "10"]
+    words = ["mosquitto_sub", "-p", str(port(edge)), "-t", "orders/#", "-C", "3", "-F", "%t %q %p", "-W", "10"]
     done: list[subprocess.CompletedProcess[bytes]] = []
 
     async def listen() -> None:
@@ -79,10 +96,70 @@ async def test_what_the_cloud_publishes_arrives_at_clients(cloud: ScriptedCloud,
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listen)
-        with trio.fail_after(10):
-            while not edge.bus.broker.core.router.trie.match("orders/x").recipients:
-                await trio.sleep(0.01)
-                edge.bus.broker.core.router.trie.cache.clear()
+        await subscribed(edge, "orders/1")
         await cloud.send(order("publish", "orders/1", "start"))
-        await cloud.send(order("publish", "orders/2", {"speed": 3}))
-    assert done[0].stdout == b'orders/1 start\norders/2 {"speed":3}\n'
+        await cloud.send(order("publish", "wrong/+", "this harms nobody"))
+        await cloud.send(order("publish", "$SYS/broker/version", "nor does this"))
+        await cloud.send(order("sing", "a song"))
+        await cloud.send(order("message", "x", {"message": {"topic": "orders/2", "n": 1}}))
+        await cloud.send(order("publish", "orders/3", {"speed": 3}))
+    lines = [b"orders/1 0 start", b'orders/2 0 {"topic":"orders/2","n":1}', b'orders/3 0 {"speed":3}', b""]
+    assert done[0].stdout.split(b"\n") == lines
+    assert edge.bus is not None
+    assert edge.bus.dropped == 3
+
+
+async def test_a_rule_of_the_cloud_makes_a_topic_go_up(cloud: ScriptedCloud, edge: App) -> None:
+    await cloud.send(order("subscribe", "default/test"))
+    await subscribed(edge, "default/test")
+    await mosquitto_pub(edge, "-q", "1", "-t", "default/test", "-m", "hello")
+    await cloud.until(lambda: uploads(cloud) == [("default/test", "hello")])
+    # What the cloud itself publishes there does not come back to it.
+    await cloud.send(order("publish", "default/test", "echo"))
+    await cloud.send(order("unsubscribe", "default/test"))
+    assert edge.bus is not None
+    with trio.fail_after(10):
+        while await edge.store.database.read(edge.store.topics):
+            await trio.sleep(0.01)
+    await mosquitto_pub(edge, "-q", "1", "-t", "default/test", "-m", "unheard")
+    await mosquitto_pub(edge, "-q", "1", "-t", "x/user/end", "-m", "end")
+    await cloud.until(lambda: ("x/user/end", "end") in uploads(cloud))
+    assert uploads(cloud) == [("default/test", "hello"), ("x/user/end", "end")]
+
+
+async def test_uploads_and_rules_outlive_the_cloud_and_the_program(
+    cloud: ScriptedCloud, config: EdgeCore, start_edge: StartEdge
+) -> None:
+    async with start_edge(config) as app:
+        await cloud.connected()
+        await bus_runs(app)
+        await cloud.send(order("subscribe", "default/test"))
+        await subscribed(app, "default/test")
+    config.modules.edgeHub.enable = False
+    async with start_edge(config) as app:
+        await bus_runs(app)
+        for number in range(40):
+            topic = "default/test" if number % 2 else "a/user/b"
+            await mosquitto_pub(app, "-q", "1", "-t", topic, "-m", str(number))
+        await mosquitto_pub(app, "-q", "1", "-r", "-t", "lamp", "-m", "on")
+    config.modules.edgeHub.enable = True
+    async with start_edge(config) as app:
+        await bus_runs(app)
+        await cloud.until(lambda: len(uploads(cloud)) == 40)
+        assert [text for _, text in uploads(cloud)] == [str(number) for number in range(40)]
+        words = ["mosquitto_sub", "-p", str(port(app)), "-t", "lamp", "-C", "1", "-F", "%r %p", "-W", "10"]
+        assert (await trio.run_process(words, capture_stdout=True)).stdout == b"1 on\n"
+
+
+async def test_a_port_in_use_is_waited_for(
+    cloud: ScriptedCloud, config: EdgeCore, start_edge: StartEdge, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = await trio.open_tcp_listeners(int(config.modules.eventBus.mqttServerInternal.rpartition(":")[2]), host="127.0.0.1")
+    async with start_edge(config) as app:
+        await cloud.connected()
+        with trio.fail_after(10):
+            while "the MQTT broker cannot start" not in caplog.text:
+                await trio.sleep(0.01)
+        await held[0].aclose()
+        await bus_runs(app)
+    assert caplog.text.count("cannot start") == 1
