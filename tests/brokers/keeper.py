@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 
 import trio
 
@@ -37,9 +38,13 @@ class Lost(Exception):
 
 
 class Keeper:
-    """got: payloads in the order in which they came, at QoS 2 once each. acknowledged: what the broker has answered last."""
+    """got: payloads in the order in which they came, at QoS 2 once each. acknowledged: what the broker has answered last. heard:
+    is told of every packet before it is answered."""
 
-    def __init__(self, name: str, version: Version, chance: random.Random) -> None:
+    def __init__(
+        self, name: str, version: Version, chance: random.Random, heard: Callable[[Packet], None] = lambda packet: None
+    ) -> None:
+        self.heard = heard
         self.name = name
         self.version = version
         self.chance = chance
@@ -183,7 +188,9 @@ class Keeper:
                 await self._receive()
         if not self._packets:
             return
-        answers = self._answers(self._packets.popleft())
+        packet = self._packets.popleft()
+        self.heard(packet)
+        answers = self._answers(packet)
         if self.late or (answers and self.chance.random() < late):
             self.late += answers
         elif answers:

@@ -18,7 +18,7 @@ from brokers.keeper import Keeper, Lost
 from brokers.process import BrokerProcess
 
 from mqtt.durable import FILE
-from mqtt.packets import Version
+from mqtt.packets import Packet, PubAck, PubComp, PubRec, Version
 
 HISTORIES = int(os.environ.get("BROKER_KILLS", "4"))
 FIRST = int(os.environ.get("BROKER_KILLS_FROM", "0"))
@@ -37,10 +37,12 @@ class History:
         self.looker = self._keeper("looker")
         self.qos: dict[bytes, int] = {}
         self.retained: dict[str, list[bytes]] = {}
+        self.answers_left = 0
+        self.killed = trio.Event()
         self.calm = trio.Event()
 
     def _keeper(self, name: str) -> Keeper:
-        return Keeper(name, self.chance.choice((Version.V311, Version.V5)), self.chance)
+        return Keeper(name, self.chance.choice((Version.V311, Version.V5)), self.chance, self._heard)
 
     async def run(self) -> None:
         try:
@@ -67,8 +69,11 @@ class History:
 
     async def _kill(self) -> None:
         for _ in range(self.chance.randint(1, 3)):
-            await trio.sleep(self.chance.uniform(0.0, 0.2))
-            self.broker.kill(self.chance.choice((signal.SIGKILL,) * 9 + (signal.SIGTERM,)))
+            if self.chance.random() < 0.6:
+                await self._kill_after_answers()
+            else:
+                await trio.sleep(self.chance.uniform(0.0, 0.2))
+                self.broker.kill(self.chance.choice((signal.SIGKILL,) * 5 + (signal.SIGTERM,)))
             self.broker.start()
             if self.chance.random() < 0.2:
                 # While it restores, or before it listens.
@@ -76,6 +81,22 @@ class History:
                 self.broker.kill()
                 self.broker.start()
             await self.broker.listening()
+
+    async def _kill_after_answers(self) -> None:
+        """In the moment in which a writer has heard an answer: what is on disk then has to hold for it."""
+        self.killed = trio.Event()
+        self.answers_left = self.chance.randint(1, 100)
+        with trio.move_on_after(1.0):
+            await self.killed.wait()
+        self.answers_left = 0
+        self.broker.kill()
+
+    def _heard(self, packet: Packet) -> None:
+        if self.answers_left and isinstance(packet, PubAck | PubRec | PubComp):
+            self.answers_left -= 1
+            if not self.answers_left:
+                self.broker.kill()
+                self.killed.set()
 
     # Clients.
 
