@@ -16,9 +16,9 @@ import trio
 
 from beehive import metrics
 from beehive.metrics import Counter, Family, Histogram
+from beehive.process_metrics import process_families
 from beehive.supervise import Fatal
 from cloudcore.config import MonitorServer, host_and_port
-from cloudcore.process_metrics import process_families
 from viaduct.http_server import HttpLimits, Receive, Scope, Send, serve_http
 from viaduct.listen import open_listeners
 

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from keadm.ctl import ctl_command
 from keadm.gettoken import gettoken_command
 from keadm.init import init_command, manifest_command
 from keadm.join import join_command
@@ -20,7 +21,7 @@ def keadm() -> None:
     logging.basicConfig(level=logging.ERROR, format="%(message)s")  # commands speak for themselves
 
 
-for _command in (init_command, manifest_command, gettoken_command, join_command, reset_command, version_command):
+for _command in (init_command, manifest_command, gettoken_command, join_command, reset_command, ctl_command, version_command):
     keadm.add_command(_command)
 
 

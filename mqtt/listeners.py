@@ -132,7 +132,7 @@ def open_doors(listeners: Iterable[Listener]) -> list[Door]:
 def _listen(listener: Listener) -> list[socket.socket]:
     where = str(listener.path) if listener.path is not None else f"{listener.host}:{listener.port}"
     try:
-        return [_listen_unix(listener.path, listener.mode)] if listener.path is not None else _listen_tcp(listener)
+        return [listen_unix(listener.path, listener.mode)] if listener.path is not None else _listen_tcp(listener)
     except OSError as error:
         raise OSError(error.errno, f"cannot listen on {where}: {error.strerror}") from error
 
@@ -170,7 +170,8 @@ def _listen_at(family: int, address: tuple[object, ...]) -> socket.socket:
     return sock
 
 
-def _listen_unix(path: Path, mode: int) -> socket.socket:
+def listen_unix(path: Path, mode: int) -> socket.socket:
+    """What a process that was killed has left there is removed. Raises OSError: also when somebody listens there."""
     if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
         path.unlink()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

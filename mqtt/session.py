@@ -42,6 +42,7 @@ class Session:
     """journal: None while the session ends with its connection; then nothing is recorded.
 
     expiry: seconds that it outlives its connection; 0: not at all. ends, will_due: when, while there is no connection.
+    dropped: messages for this client, whatever the reason.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class Session:
         "_numbers",
         "_resend",
         "client_id",
+        "dropped",
         "ends",
         "expiry",
         "identity",
@@ -80,6 +82,7 @@ class Session:
         self.in_flight: dict[int, Delivery] = {}
         self.queue: deque[Delivery] = deque()
         self.queued_bytes = 0
+        self.dropped = 0
         self.received: set[int] = set()
         self._resend: deque[int] = deque()
         self._last_id = 0
@@ -117,7 +120,7 @@ class Session:
             return
         waits = link is None or self.queue or len(self.in_flight) >= self.window or link.buffered > self._limits.output
         if waits and not self._room(message):
-            self._counters.dropped["queue full"] += 1
+            self._count("queue full")
             return
         self._numbers += 1
         delivery = Delivery(message, qos, retain, identifiers, self._numbers)
@@ -131,14 +134,14 @@ class Session:
 
     def _deliver_now(self, link: Link, message: Message, retain: bool, identifiers: tuple[int, ...], now: float) -> None:
         if link.buffered > self._limits.output:
-            self._counters.dropped["slow client"] += 1
+            self._count("slow client")
             return
         if link.version >= 5 and (identifiers or message.expires is not None):
             data = b"".join(message.own_parts(0, retain, identifiers, now))
         else:
             data = message.parts(link.version, 0, retain)[0]
         if link.largest is not None and len(data) > link.largest:
-            self._counters.dropped["too large"] += 1
+            self._count("too large")
             return
         self._counters.sent += 1
         link.send(data)
@@ -157,7 +160,7 @@ class Session:
         in_flight[packet_id] = delivery
         if not self._transmit(link, packet_id, delivery, now):
             # MQTT-3.1.2-25: as if it had been delivered.
-            self._counters.dropped["too large"] += 1
+            self._count("too large")
             del in_flight[packet_id]
             if self.journal is not None:
                 self.journal.done(self.client_id, delivery.number)
@@ -206,8 +209,12 @@ class Session:
             else:
                 self._start(link, delivery, now)
 
-    def _drop(self, delivery: Delivery, why: str) -> None:
+    def _count(self, why: str) -> None:
         self._counters.dropped[why] += 1
+        self.dropped += 1
+
+    def _drop(self, delivery: Delivery, why: str) -> None:
+        self._count(why)
         if self.journal is not None:
             self.journal.done(self.client_id, delivery.number)
 

@@ -20,11 +20,14 @@ def authority(host: str, port: int) -> str:
 
 
 def peer_address(stream: trio.SocketStream) -> str:
-    """``ip:port`` of the other end, for logs."""
+    """``ip:port`` of the other end, for logs; on a unix socket there is none."""
     try:
-        host, port, *_ = stream.socket.getpeername()
+        name = stream.socket.getpeername()
     except OSError:
         return "a peer that is gone"
+    if isinstance(name, (str, bytes)):
+        return "this machine"
+    host, port, *_ = name
     return authority(host, port)
 
 
