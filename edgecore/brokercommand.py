@@ -7,12 +7,14 @@ import logging
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
 from beehive import logs
+from beehive.supervise import Fatal
 from mqtt.accessfile import AccessFileError
 from mqtt.broker import Broker, Config, serve
 from mqtt.journal import Journal, JournalError, Memory
@@ -38,6 +40,8 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         type=Path,
         help="without a configuration: folder in which sessions and messages survive the process; without it they do not",
     )
+    parser.add_argument("--view", type=Path, metavar="SOCKET", help="unix socket for `keadm ctl broker --socket SOCKET`")
+    parser.add_argument("--metrics", type=_address, metavar="[HOST:]PORT", help="metrics for Prometheus; HOST: 127.0.0.1")
     parser.add_argument("-v", "--verbose", action="store_true", help="debug messages")
     arguments = parser.parse_args(argv)
     if arguments.config is not None and (arguments.port, arguments.data) != (None, None):
@@ -54,15 +58,22 @@ def main(argv: Sequence[str]) -> int:
     try:
         config, reload = _by_file(arguments.config) if arguments.config else _by_words(arguments)
         _allow_descriptors(config.limits.connections)
-        trio.run(_run, config, reload)
+        trio.run(_run, config, reload, arguments)
     except* AccessFileError as refused:
         log.error("%s", refused.exceptions[0])
         code = 1
-    except* (OSError, JournalError) as errors:
+    except* (OSError, JournalError, Fatal) as errors:
         first = errors.exceptions[0]
         log.error("%s", first.strerror if isinstance(first, OSError) else first)
         code = 1
     return code
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdigit() and int(port) < 65536):
+        raise argparse.ArgumentTypeError("a port, or host:port")
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _by_words(arguments: argparse.Namespace) -> tuple[Config, Reload]:
@@ -113,7 +124,7 @@ def _allow_descriptors(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
-async def _run(config: Config, reload: Reload) -> None:
+async def _run(config: Config, reload: Reload, arguments: argparse.Namespace) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             running: list[Broker] = []
@@ -121,6 +132,21 @@ async def _run(config: Config, reload: Reload) -> None:
             running.append(await nursery.start(serve, config))
             for door in running[0].doors.values():
                 log.info("the broker listens on %s", door.where)
+            await _show(nursery, running[0], config.version, arguments)
+
+
+async def _show(nursery: trio.Nursery, broker: Broker, version: str, arguments: argparse.Namespace) -> None:
+    """What can be looked at from outside. Raises OSError, Fatal."""
+    if arguments.view is None and arguments.metrics is None:
+        return
+    # Here, so that who does not want it does not pay for it.
+    from edgecore.brokerview.serve import serve_metrics, serve_view
+
+    if arguments.view is not None:
+        await nursery.start(partial(serve_view, broker, arguments.view, version=version))
+    if arguments.metrics is not None:
+        port = await nursery.start(partial(serve_metrics, broker, *arguments.metrics, version=version))
+        log.info("metrics are on %s, port %s", arguments.metrics[0], port)
 
 
 async def _follow(signals: AsyncIterator[int], running: Sequence[Broker], reload: Reload, scope: trio.CancelScope) -> None:

@@ -1,5 +1,4 @@
-"""``keadm ctl``: looks at what runs on this node, without the cloud. In KubeEdge 1.23 it knows pods and devices; the broker is ours.
-"""
+"""``keadm ctl``: looks at what runs on this node, without the cloud. KubeEdge 1.23 has pods and devices there, we the broker."""
 
 from __future__ import annotations
 
@@ -73,7 +72,8 @@ def drops_command(socket: Path, output: str) -> None:
     if output == "json":
         click.echo(json.dumps(dropped))
         return
-    click.echo(table(("REASON", "MESSAGES"), sorted(dropped.items(), key=_most)), nl=False)
+    rows: list[tuple[str, int]] = sorted(dropped.items(), key=_most)
+    click.echo(table(("REASON", "MESSAGES"), rows), nl=False)
 
 
 @broker_command.command("clients")

@@ -150,10 +150,14 @@ class _Server:
 
 
 def _address(of: Callable[[], Any]) -> tuple[str, int] | None:
+    """None when the peer is gone, and on a unix socket."""
     try:
-        host, port, *_ = of()
+        name = of()
     except OSError:
         return None
+    if isinstance(name, (str, bytes)):
+        return None
+    host, port, *_ = name
     return str(host), int(port)
 
 
