@@ -18,7 +18,7 @@ from beehive.message import MalformedMessage, Message
 from beehive.sqlite import StoreError
 from edgecore.edgehub.outbox import Outbox
 from edgecore.eventbus import messages
-from edgecore.eventbus.external import Connection
+from edgecore.eventbus.external import Causes, Connection
 from edgecore.eventbus.incoming import Incoming
 from edgecore.eventbus.messages import Publication, Subscribe
 from edgecore.eventbus.outgoing import Outgoing
@@ -42,7 +42,7 @@ _LEVELS: Final = 128
 class EventBus:
     """Feed it with ``deliver`` and ``on_connection``, publish with ``publish``, run it with ``run``.
 
-    dropped: orders of the cloud that found no room or could not be carried out.
+    dropped: orders of the cloud that found no room or could not be carried out. carried_out: the others.
     """
 
     def __init__(self, settings: BusSettings, store: Store, outbox: Outbox) -> None:
@@ -56,6 +56,7 @@ class EventBus:
         self.broker: Broker | None = None
         self.ready = trio.Event()
         self.dropped = 0
+        self.carried_out = 0
 
     def on_connection(self, connected: bool) -> None:
         """The link to the cloud came up, or went."""
@@ -103,6 +104,7 @@ class EventBus:
                     await self._rules.remove(name)
                 case None:
                     return
+            self.carried_out += 1
         except (MalformedMessage, TopicError, StoreError) as error:
             self._drop(message, error)
 
@@ -165,8 +167,9 @@ class EventBus:
         send = Outgoing(queue)
         sub_id = external.sub_id or f"edgecore-{name}-sub"
         pub_id = external.pub_id or f"edgecore-{name}-pub"
-        nursery.start_soon(Connection(external, sub_id, clean=False, what="for reading", use=hear.use).run)
-        nursery.start_soon(Connection(external, pub_id, clean=True, what="for writing", use=send.use).run)
+        causes = Causes()
+        nursery.start_soon(Connection(external, sub_id, hear.use, causes, clean=False, what="reading").run)
+        nursery.start_soon(Connection(external, pub_id, send.use, causes, clean=True, what="writing").run)
 
     async def _follow(self, upload: InsideClient) -> None:
         """Keeps the subscriptions on the embedded broker as the rules are."""

@@ -22,24 +22,45 @@ _REMIND: Final = 600.0
 _SETTLED: Final = 10.0
 
 
+class Causes:
+    """Says why there is no connection: once per cause, for all connections to one broker together, and again now and then."""
+
+    def __init__(self) -> None:
+        self._said, self._said_at = "", float("-inf")
+
+    def note(self, cause: str, delay: float) -> None:
+        now = trio.current_time()
+        if cause != self._said or now - self._said_at > _REMIND:
+            text = "no connection to the external MQTT broker: %s. What is for it waits; next attempt in %.0f s"
+            log.warning(text, cause, delay)
+            self._said, self._said_at = cause, now
+
+    def clear(self, what: str) -> None:
+        """A connection is up."""
+        log.log(logging.INFO if self._said else logging.DEBUG, "connected to the external MQTT broker for %s", what)
+        self._said = ""
+
+
 class Connection:
-    """what: for the log. use: works with the connection until it is lost."""
+    """use: works with the connection until it is lost. what: it is for, as the log says it."""
 
     def __init__(
-        self, external: External, client_id: str, *, clean: bool, what: str, use: Callable[[Client], Awaitable[None]]
+        self,
+        external: External,
+        client_id: str,
+        use: Callable[[Client], Awaitable[None]],
+        causes: Causes,
+        *,
+        clean: bool,
+        what: str,
     ) -> None:
         self._external = external
         self._client_id = client_id
         self._clean = clean
         self._what = what
+        self._causes = causes
         self._use = use
-        self._said, self._said_at = "", float("-inf")
         self.connects = 0
-
-    @property
-    def _shown(self) -> str:
-        address = self._external.address
-        return address if isinstance(address, str) else f"{address[0]}:{address[1]}"
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -53,7 +74,7 @@ class Connection:
             if trio.current_time() - started > _SETTLED:
                 delays.reset()
             delay = delays.next()
-            self._note(cause, delay)
+            self._causes.note(cause, delay)
             await trio.sleep(delay)
 
     async def _once(self) -> None:
@@ -70,18 +91,10 @@ class Connection:
         tls = external.tls() if external.tls is not None else None
         async with connect(external.address, packet, tls=tls, limits=_LIMITS, manual_acknowledgement=True) as client:
             self.connects += 1
-            log.info("connected to the MQTT broker at %s %s", self._shown, self._what)
-            self._said = ""
+            self._causes.clear(self._what)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(client.ended)
                 await self._use(client)
-
-    def _note(self, cause: str, delay: float) -> None:
-        now = trio.current_time()
-        if cause != self._said or now - self._said_at > _REMIND:
-            text = "no connection to the external MQTT broker %s: %s. What is for it waits; next attempt in %.0f s"
-            log.warning(text, self._what, cause, delay)
-            self._said, self._said_at = cause, now
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> str:
