@@ -40,6 +40,21 @@ class Identity:
     realm: str = ""
 
     @property
+    def owner(self) -> str | None:
+        """User name and realm as one text, for a journal: whose session it is. No user name has a NUL in it (MQTT-1.5.4-2)."""
+        if not self.realm:
+            return self.username
+        return f"\0{self.realm}" if self.username is None else f"\0{self.realm}\0{self.username}"
+
+    @classmethod
+    def of_owner(cls, client_id: str, owner: str | None) -> Identity:
+        """The identity that had this :attr:`owner`."""
+        if owner is None or not owner.startswith("\0"):
+            return cls(client_id, owner)
+        realm, nul, username = owner[1:].partition("\0")
+        return cls(client_id, username if nul else None, realm)
+
+    @property
     def inside(self) -> bool:
         """Whether it is a part of this program, to which nothing is forbidden."""
         return self.client_id.startswith(INSIDE)

@@ -33,21 +33,18 @@ class Rule:
     filter: str
     access: int
 
-    @property
-    def names_client(self) -> bool:
-        return "%c" in self.filter.split("/")
-
     def for_(self, identity: Identity) -> Rule | None:
         """A pattern with the names in it; None when it means nothing for this client.
 
-        A name with a wildcard or a slash in it would reach other people's topics.
+        Clients choose their identifiers: one with a slash must not reach topics that ``%c`` as one level was not meant for.
         """
         levels = self.filter.split("/")
-        for place, name in (("%c", identity.client_id), ("%u", identity.username)):
-            if place in levels:
-                if not name or any(sign in name for sign in "+#/"):
-                    return None
-                levels = [name if level == place else level for level in levels]
+        if self.access and "/" in identity.client_id and "%c" in levels:
+            return None
+        if identity.username is None and "%u" in levels:
+            return None
+        names = {"%c": identity.client_id, "%u": identity.username or ""}
+        levels = [names.get(level, level) for level in levels]
         return Rule("/".join(levels), self.access)
 
 
@@ -163,11 +160,15 @@ class Acl:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._by_client = any(rule.names_client for rule in rules.patterns)
+        # Also patterns without %c look at the identifier: whether it has a wildcard in it.
+        self._by_client = bool(rules.patterns)
         self._decisions: dict[tuple[str | None, str, str], int] = {}
 
     def rights(self, identity: Identity) -> Rights:
         patterns = [mine for rule in self._rules.patterns if (mine := rule.for_(identity)) is not None]
+        if any(sign in name for name in (identity.client_id, identity.username or "") for sign in "+#"):
+            # Such a name in a pattern would be a wildcard.
+            patterns = []
         return Rights(self._rules.users.get(identity.username, ()), patterns)
 
     def _access(self, identity: Identity, topic: str) -> int:

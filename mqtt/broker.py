@@ -237,7 +237,7 @@ class Broker:
             if door.listener.name in contexts:
                 door.listener = replace(door.listener, tls=contexts[door.listener.name])
         for link in list(self.core.links):
-            if link.identity is not None and not admitted(link.identity, link.peer):
+            if link.identity is not None and not link.identity.inside and not admitted(link.identity, link.peer):
                 self.core.disconnect(link, Reason.NOT_AUTHORIZED)
         self.flush()
 

@@ -45,7 +45,7 @@ class Clients:
         wait in it are not for everybody who knows its name.
         """
         session = self.sessions.get(identity.client_id)
-        if session is not None and (clean or session.identity.username != identity.username):
+        if session is not None and (clean or session.identity.owner != identity.owner):
             self.end(session, now)
             session = None
         present = session is not None
@@ -60,7 +60,7 @@ class Clients:
 
     def restore(self, saved: SavedSession, now: float) -> None:
         """A session that a journal has kept; its client is not connected."""
-        session = Session(Identity(saved.client_id, saved.username), self._limits, self._counters)
+        session = Session(Identity.of_owner(saved.client_id, saved.username), self._limits, self._counters)
         session.restore(saved)
         session.journal = self._journal
         session.expiry = saved.expiry
@@ -76,7 +76,7 @@ class Clients:
         session.expiry = min(expiry, self._limits.session_expiry)
         if session.expiry:
             session.journal = self._journal
-            self._journal.session(session.client_id, session.identity.username, session.expiry, None)
+            self._journal.session(session.client_id, session.identity.owner, session.expiry, None)
         elif session.journal is not None:
             self._journal.session_ended(session.client_id)
             session.journal = None
@@ -94,7 +94,7 @@ class Clients:
             self.end(session, now)
             return
         session.ends = inf if session.expiry == UNLIMITED else now + session.expiry
-        self._journal.session(session.client_id, session.identity.username, session.expiry, now)
+        self._journal.session(session.client_id, session.identity.owner, session.expiry, now)
         self._watch(session, now)
 
     def end(self, session: Session, now: float) -> None:

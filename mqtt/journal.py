@@ -49,6 +49,7 @@ class SavedSession:
 
     client_id: str
     username: str | None = None
+    """:attr:`mqtt.access.Identity.owner`: with the realm, where there are several."""
     expiry: int = 0
     remaining: float = inf
     subscriptions: list[Subscription[object]] = field(default_factory=list)

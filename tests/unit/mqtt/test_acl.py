@@ -59,7 +59,9 @@ ANN, BOB, NOBODY = Identity("a1", "ann"), Identity("b1", "bob"), Identity("x")
         (BOB, "down/bob", True, False),
         (Identity("b1", "+"), "up/ann/b1", False, False),
         (Identity("#", "ann"), "up/ann/x", False, False),
-        (Identity("b1", "ann/x"), "down/ann/x/y", False, False),
+        (Identity("b1", "ann/x"), "down/ann/x/y", True, False),
+        (Identity("c/1", "ann"), "up/ann/c/1", False, False),
+        (Identity("c/1", "ann"), "down/ann/c", True, False),
     ],
 )
 def test_what_lines_allow(acl: Acl, who: Identity, topic: str, read: bool, write: bool) -> None:
