@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -52,14 +51,6 @@ class PodRunner(Protocol):
 
 
 MakeEdged = Callable[[MetaManager], PodRunner]
-
-
-def program_version() -> str:
-    """Of this installation."""
-    try:
-        return version("edgecore")
-    except PackageNotFoundError:
-        return "0.0.0"
 
 
 class App:

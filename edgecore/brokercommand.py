@@ -57,6 +57,7 @@ def main(argv: Sequence[str]) -> int:
     code = 0
     try:
         config, reload = _by_file(arguments.config) if arguments.config else _by_words(arguments)
+        config.version = "edgecore"
         _allow_descriptors(config.limits.connections)
         trio.run(_run, config, reload, arguments)
     except* AccessFileError as refused:
@@ -132,16 +133,18 @@ async def _run(config: Config, reload: Reload, arguments: argparse.Namespace) ->
             running.append(await nursery.start(serve, config))
             for door in running[0].doors.values():
                 log.info("the broker listens on %s", door.where)
-            await _show(nursery, running[0], config.version, arguments)
+            await _show(nursery, running[0], arguments)
 
 
-async def _show(nursery: trio.Nursery, broker: Broker, version: str, arguments: argparse.Namespace) -> None:
+async def _show(nursery: trio.Nursery, broker: Broker, arguments: argparse.Namespace) -> None:
     """What can be looked at from outside. Raises OSError, Fatal."""
     if arguments.view is None and arguments.metrics is None:
         return
     # Here, so that who does not want it does not pay for it.
     from edgecore.brokerview.serve import serve_metrics, serve_view
+    from edgecore.version import program_version
 
+    version = f"edgecore {program_version()}"
     if arguments.view is not None:
         await nursery.start(partial(serve_view, broker, arguments.view, version=version))
     if arguments.metrics is not None:

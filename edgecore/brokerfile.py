@@ -53,6 +53,7 @@ class Settings:
     per_listener: bool = False
     persistence: Path | None = None
     log_types: frozenset[str] = frozenset()
+    sys_interval: int = 10
 
     def access_of(self, listener: ListenerSettings) -> Access:
         return listener.access if self.per_listener else self.access
@@ -96,6 +97,7 @@ class _Reading:
             self._per_listener,
             self._persistence(),
             frozenset(self.log_types),
+            self.values.get("sys_interval", 10),
         )
 
     @property
@@ -156,7 +158,11 @@ class _Reading:
             else:
                 listener.address = value
             return
-        listener.values[word] = value
+        if KEYS[word].more:
+            listener.values.setdefault(word, []).append(value)
+            self.seen.setdefault((listener.line, word), self.line)
+        else:
+            listener.values[word] = value
 
     def _listener(self, value: str) -> ListenerSettings:
         port, _, where = value.partition(" ")
@@ -209,6 +215,8 @@ class _Reading:
                 fail(word, "needs `require_certificate true`")
         if values.get("use_identity_as_username"):
             fail("use_subject_as_username", "and `use_identity_as_username` exclude each other")
+        if values.get("protocol") != "websockets":
+            fail("websockets_origin", "needs `protocol websockets`")
         if listener.path is None:
             fail("socket_mode", "is for unix sockets")
 

@@ -96,6 +96,13 @@ def _rate(text: str) -> float:
     return float(_number(1, 1_000_000, " messages per second")(text))
 
 
+def _origin(text: str) -> str:
+    scheme, slashes, rest = text.partition("://")
+    if text not in ("*", "null") and not (scheme in ("http", "https") and slashes and rest and "/" not in rest):
+        raise Unusable("http:// or https:// with a host and maybe a port, as a browser names where a page comes from, or *")
+    return text
+
+
 def _user(text: str) -> str:
     name = pwd.getpwuid(os.geteuid()).pw_name
     if text != name:
@@ -113,6 +120,7 @@ KEYS: Final[dict[str, Key]] = {
     "log_type": Key("broker", _choice(*LOG_TYPES), more=True),
     "log_dest": Key("broker", _always("stderr", "what keeps logs reads them there")),
     "user": Key("broker", _user),
+    "sys_interval": Key("broker", _number(0, 65535, " seconds")),
     "set_tcp_nodelay": Key("broker", _always("true", "it is always set")),
     "queue_qos0_messages": Key("broker", _always("false", "QoS 0 is not kept for clients that are away")),
     "max_packet_size": Key("broker", _number(20, 268_435_460, " bytes"), "packet"),
@@ -138,6 +146,7 @@ KEYS: Final[dict[str, Key]] = {
     "port": Key("listener", _number(1, 65535)),
     "bind_address": Key("listener", str),
     "protocol": Key("listener", _choice("mqtt", "websockets")),
+    "websockets_origin": Key("listener", _origin, more=True),
     "max_connections": Key("listener", _count()),
     "socket_mode": Key("listener", _mode),
     "certfile": Key("listener", Path),

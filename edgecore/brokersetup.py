@@ -74,6 +74,7 @@ def _listener(settings: ListenerSettings, origin: str) -> Listener:
         context,
         settings.name,
         websocket=values.get("protocol") == "websockets",
+        origins=frozenset(values.get("websockets_origin", ())),
         connections=values.get("max_connections", 0),
     )
 
@@ -101,6 +102,7 @@ class Setup:
         self._settings = settings
         self._admission = Admission(self._rules.terms)
         self.config = Config(self._rules.listeners, settings.limits, self._admission, self._rules.authorizer)
+        self.config.sys_interval = float(settings.sys_interval)
 
     def reload(self, settings: Settings, broker: Broker) -> None:
         """Takes over passwords, rights and certificates. Raises AccessFileError; nothing has changed then."""
@@ -118,6 +120,6 @@ class Setup:
 
 def _fixed(settings: Settings) -> object:
     """What a running broker does not take over."""
-    kept = ("protocol", "max_connections", "socket_mode")
+    kept = ("protocol", "websockets_origin", "max_connections", "socket_mode")
     listeners = [(each.name, "certfile" in each.values, *(each.values.get(word) for word in kept)) for each in settings.listeners]
-    return listeners, settings.limits, settings.persistence
+    return listeners, settings.limits, settings.persistence, settings.sys_interval

@@ -14,6 +14,7 @@ from beehive.settings import SettingsError
 from beehive.supervise import Fatal, fatal_cause
 from edgecore import app, config
 from edgecore.jointoken import JoinTokenSource, bootstrap_beside
+from edgecore.version import program_version
 
 log = logging.getLogger("edgecore")
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 after a clean stop, 1 with one line on standard error when it cannot run."""
     arguments = _arguments(argv)
     if arguments.version:
-        sys.stdout.write(f"edgecore {app.program_version()}\n")
+        sys.stdout.write(f"edgecore {program_version()}\n")
         return 0
     if arguments.defaultconfig or arguments.minconfig:
         sys.stdout.write(config.default_text() if arguments.defaultconfig else config.minimal_text())
@@ -57,7 +58,7 @@ def _run(path: Path) -> None:
         settings = config.load(path)
     except SettingsError as error:
         raise Fatal(str(error)) from error
-    log.info("edgecore %s starts, configuration %s", app.program_version(), path)
+    log.info("edgecore %s starts, configuration %s", program_version(), path)
     for key in config.not_built(settings):
         log.warning("%s: %s has no effect in this version", path, key)
     absent = [name for name in ("deviceTwin",) if getattr(settings.modules, name).enable]

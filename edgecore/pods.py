@@ -11,7 +11,7 @@ from typing import Literal
 import trio
 
 from beehive.files import write_atomically
-from edgecore.app import PodRunner, program_version
+from edgecore.app import PodRunner
 from edgecore.config import EdgeCore
 from edgecore.edged.app import Edged
 from edgecore.edged.memory import memory_root
@@ -22,6 +22,7 @@ from edgecore.edged.settings import EdgedSettings
 from edgecore.kubelet_config import seconds
 from edgecore.metamanager.client import ObjectKey
 from edgecore.metamanager.metamanager import MetaManager
+from edgecore.version import program_version
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ async def serve_view(
     try:
         sock = listen_unix(path, 0o600)
     except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {path}: {error.strerror}") from error
+        raise OSError(error.errno, f"cannot listen on {path}: {error.strerror or error}") from error
     identity = _identity(path)
     view = View(broker.core, version, listeners=_addresses(broker), private=True)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 import trio
@@ -16,6 +17,7 @@ import trio
 from beehive.backoff import Backoff
 from beehive.message import MalformedMessage, Message
 from beehive.sqlite import StoreError
+from edgecore.brokerview.serve import serve_view
 from edgecore.edgehub.outbox import Outbox
 from edgecore.eventbus import messages
 from edgecore.eventbus.external import Causes, Connection
@@ -27,6 +29,7 @@ from edgecore.eventbus.settings import BusSettings, External
 from edgecore.eventbus.topics import UPLOADS, is_broker_s
 from edgecore.eventbus.uplink import Uplink
 from edgecore.store import Store
+from edgecore.version import program_version
 from mqtt.broker import Broker, Config, serve
 from mqtt.durable import Durable
 from mqtt.journal import JournalError
@@ -136,6 +139,7 @@ class EventBus:
             broker: Broker = await ground.start(serve, Config(listeners, settings.limits, journal=Durable(settings.journal)))
             async with AsyncExitStack() as stack:
                 await self._open(Inside(broker), stack)
+                await self._show(ground, broker)
                 self.broker, self._said = broker, ""
                 log.info("the event bus runs: %s", self._description(broker))
                 self.ready.set()
@@ -144,6 +148,16 @@ class EventBus:
                 finally:
                     self.broker = self._local = self._external = None
                     self.ready = trio.Event()
+
+    async def _show(self, nursery: trio.Nursery, broker: Broker) -> None:
+        """For ``keadm ctl broker``; nothing else needs it."""
+        if self._settings.view is None:
+            return
+        version = f"edgecore {program_version()}"
+        try:
+            await nursery.start(partial(serve_view, broker, self._settings.view, version=version))
+        except OSError as error:
+            log.warning("`keadm ctl broker` has nothing to look at: %s", error.strerror)
 
     async def _open(self, inside: Inside, stack: AsyncExitStack) -> None:
         self._local = await stack.enter_async_context(inside.open("upload", keep=True))

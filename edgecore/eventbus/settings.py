@@ -35,11 +35,13 @@ class External:
 
 @dataclass(frozen=True)
 class BusSettings:
-    """journal: the file in which everything that waits is kept. internal: None without a broker for clients. qos, retain: of what
+    """journal: the file in which everything that waits is kept. view: a unix socket for ``keadm ctl broker``.
+    internal: None without a broker for clients. qos, retain: of what
     edgecore publishes there."""
 
     node: str
     journal: Path
+    view: Path | None = None
     internal: Listener | None = None
     external: External | None = None
     qos: int = 0
@@ -59,6 +61,7 @@ def of(configuration: config.EdgeCore) -> BusSettings:
     return BusSettings(
         node=configuration.node,
         journal=Path(configuration.database.dataSource).with_name("mqtt.db"),
+        view=Path(configuration.database.dataSource).with_name("broker.sock"),
         internal=listener(bus.mqttServerInternal) if bus.mqttMode < 2 else None,
         external=_external(bus) if bus.mqttMode > 0 else None,
         qos=bus.mqttQOS,

@@ -14,6 +14,7 @@ from ports import free_port
 from beehive.message import Message, build
 from edgecore.app import App
 from edgecore.config import EdgeCore
+from keadm.__main__ import main
 
 from .conftest import StartEdge
 
@@ -163,3 +164,9 @@ async def test_a_port_in_use_is_waited_for(
         await held[0].aclose()
         await bus_runs(app)
     assert caplog.text.count("cannot start") == 1
+
+
+async def test_keadm_sees_the_broker_of_the_edge(edge: App, capsys: pytest.CaptureFixture[str]) -> None:
+    view = edge.store.database.path.with_name("broker.sock")
+    assert await trio.to_thread.run_sync(main, ["ctl", "broker", "--socket", str(view), "clients"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["upload", "-", "yes"]

@@ -9,6 +9,7 @@ import pytest
 
 from edgecore.brokerfile import Settings, parse
 from edgecore.brokerkeys import ELSEWHERE, KEYS
+from edgecore.brokersetup import Setup
 from mqtt.accessfile import AccessFileError
 from mqtt.limits import Limits
 
@@ -39,6 +40,16 @@ def test_access_is_shared_or_of_each_listener() -> None:
     own = read("per_listener_settings true\nlistener 1\nacl_file /a\nlistener 2\nallow_anonymous true\nacl_file /b")
     first, second = (own.access_of(each) for each in own.listeners)
     assert (first.acl_file, first.anonymous, second.acl_file, second.anonymous) == (Path("/a"), None, Path("/b"), True)
+
+
+def test_web_pages_and_reports() -> None:
+    origins = "websockets_origin https://a.example\nwebsockets_origin http://b.example:8080"
+    settings = read(f"sys_interval 0\nlistener 5\nlistener 6\nprotocol websockets\n{origins}\nlistener 7\nprotocol websockets")
+    first, second, third = Setup(settings).config.listeners
+    assert (first.websocket, second.websocket, third.websocket) == (False, True, True)
+    assert (second.origins, third.origins) == ({"https://a.example", "http://b.example:8080"}, frozenset())
+    assert Setup(settings).config.sys_interval == 0
+    assert Setup(read("")).config.sys_interval == 10
 
 
 def test_limits_and_durations() -> None:
@@ -100,6 +111,9 @@ TLS = "listener 8883\ncertfile /c\nkeyfile /k"
         ("set_tcp_nodelay false", 1, "it is always set"),
         ("user nobody-at-all", 1, "who runs this: the broker does not change its user"),
         ("protocol http2", 1, "expected is mqtt or websockets"),
+        ("listener 5\nwebsockets_origin https://a.example", 2, "needs `protocol websockets`"),
+        ("listener 5\nprotocol websockets\nwebsockets_origin a.example", 3, "http:// or https:// with a host"),
+        ("listener 5\nprotocol websockets\nwebsockets_origin https://a.example/", 3, "http:// or https:// with a host"),
         ("listener 0 /s\nsocket_mode 999", 2, "a file mode such as 660"),
         ("listener 5\nsocket_mode 660", 2, "is for unix sockets"),
         ("listener 8883\ncertfile /c", 2, "needs `keyfile`"),
