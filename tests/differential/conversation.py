@@ -16,12 +16,14 @@ from urllib.parse import urlsplit
 
 from kube import kubeconfig
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds within which every answer, and every event that a scenario waits for, must be there."""
 PATCHES = {"json": "application/json-patch+json", "merge": "application/merge-patch+json"}
 PATCHES |= {"strategic": "application/strategic-merge-patch+json", "apply": "application/apply-patch+yaml"}
 HEADERS = ("content-type", "warning", "retry-after", "www-authenticate", "cache-control", "allow", "location")
 """Those that tell a client something; the others are about the connection."""
+NOT_YET = "storage is (re)initializing"
+"""With 429 it says that Kubernetes does not have a new resource in memory yet: no answer, but when to ask again."""
 _VERSION = re.compile(r"v\d+((alpha|beta)\d+)?")
 
 
@@ -148,7 +150,12 @@ class Api:
         """body: bytes go as they are, everything else as JSON. keep: whether it is a step of the conversation."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         sent = {"Accept": accept, **({"Content-Type": media} if media and data is not None else {}), **(headers or {})}
-        found, content = self.server.exchange(method, self.path(path), data, sent, anonymous=anonymous)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            found, content = self.server.exchange(method, self.path(path), data, sent, anonymous=anonymous)
+            if found.status != 429 or NOT_YET.encode() not in content or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
         answer = Answer(found.status, _headers(found), _value(content, found.headers.get("content-type", "")))
         if keep:
             self._keep(f"{method} {path}{_shown(body)}", answer, differs, raw)
@@ -176,7 +183,10 @@ class Api:
         return self.request("DELETE", path, body, **options)
 
     def until(self, path: str, condition: Callable[[Answer], Any], *, keep: bool = True, **options: Any) -> Answer:
-        """Asks until ``condition`` holds of the answer; only this answer is a step. For what controllers do in their time."""
+        """Asks until ``condition`` holds of the answer; only this answer is a step. For what controllers do in their time.
+
+        The condition must name all of the answer that they still write, or what one has written halfway is compared.
+        """
         deadline = time.monotonic() + PATIENCE
         place = len(self.steps)
         while not _holds(condition, found := self.get(path, **options)):
@@ -198,16 +208,25 @@ class Api:
     @contextmanager
     def watch(self, path: str, *, accept: str = "application/json", differs: str | Mapping[str, str] = "") -> Iterator[Watching]:
         """A watch (``watch=1`` stands in the path already) on a connection of its own; it is a step when it is left."""
-        connection = self.server.connect()
         place = len(self.steps)
+        connection, watching = self._begin(path, accept)
         try:
-            connection.request("GET", self.path(path), headers={"Accept": accept})
-            watching = Watching(connection.getresponse())
             yield watching
             self._keep(f"GET {path}", Answer(watching.code, watching.headers, watching.seen), differs)
             self.steps.insert(place, self.steps.pop())  # it began there
         finally:
             connection.close()
+
+    def _begin(self, path: str, accept: str) -> tuple[http.client.HTTPSConnection, Watching]:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            connection = self.server.connect()
+            connection.request("GET", self.path(path), headers={"Accept": accept})
+            watching = Watching(connection.getresponse())
+            if watching.code != 429 or NOT_YET not in str(watching.seen) or time.monotonic() > deadline:
+                return connection, watching
+            connection.close()
+            time.sleep(0.1)
 
 
 class Watching:

@@ -41,15 +41,20 @@ def served(answer: Answer) -> bool:
     return answer.code == 200
 
 
-def wait(api: Api, path: str, condition: Callable[[Answer], Any]) -> Answer:
+def listed_versions(api: Api, number: int) -> Answer:
+    """The group of the scenario as a step, once it lists all versions: in Kubernetes they come one by one."""
+    return api.until(f"/apis/{api.namespace}.example.com", lambda found: len(found["versions"]) == number)
+
+
+def wait(api: Api, path: str, condition: Callable[[Answer], Any], **options: Any) -> Answer:
     """Waits until the condition holds of what is at ``path``; none of it is a step."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        answer = api.get(path, keep=False)
+        answer = api.get(path, keep=False, **options)
         try:
             if condition(answer):
                 return answer
-        except (KeyError, TypeError):
+        except (KeyError, IndexError, TypeError):
             pass
         assert time.monotonic() < deadline, f"{path} stays {answer}"
         time.sleep(0.03)

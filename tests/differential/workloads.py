@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from differential.conversation import Answer, Api
+from differential.conversation import PATIENCE, Answer, Api
 
 from kube.objects import timestamp
 
@@ -44,28 +44,51 @@ def names_of(api: Api, plural: str) -> list[str]:
     return [item["metadata"]["name"] for item in api.get(plural, keep=False)["items"]]
 
 
-def ready(api: Api, number: int, image: str = "") -> None:
-    """Lets pods become ready until so many are (or all of one image that are there), as their kubelet would."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        pods = [pod for pod in api.get("pods", keep=False)["items"] if image in str(pod["spec"])]
-        done = [pod for pod in pods if "Ready" in str(pod.get("status", {}).get("conditions"))]
-        if len(done) >= number or (image and len(done) == len(pods)):
+def ready(api: Api, number: int) -> None:
+    """Lets pods become ready, as their kubelet would, until so many are."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        pods = api.get("pods", keep=False)["items"]
+        waiting = [pod for pod in pods if not _is_ready(pod)]
+        missing = number - (len(pods) - len(waiting))
+        if missing <= 0:
             return
-        for pod in pods[: number + len(done)]:
-            if pod not in done:
-                condition = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp()}
-                status = {"status": {"phase": "Running", "conditions": [condition]}}
-                api.patch(f"pods/{pod['metadata']['name']}/status", status, "strategic", keep=False)
-                done.append(pod)
-                if len(done) >= number:
-                    return
-        time.sleep(0.05)
+        assert time.monotonic() < deadline, f"of {len(pods)} pods {number} were to become ready"
+        for pod in waiting[:missing]:
+            _make_ready(api, pod)
+        if not waiting:
+            time.sleep(0.05)
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    return "Ready" in str(pod.get("status", {}).get("conditions"))
+
+
+def _make_ready(api: Api, pod: dict[str, Any]) -> None:
+    condition = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp()}
+    status = {"status": {"phase": "Running", "conditions": [condition]}}
+    api.patch(f"pods/{pod['metadata']['name']}/status", status, "strategic", keep=False)
 
 
 def run_until(api: Api, place: str, condition: Callable[[Answer], bool]) -> None:
     """Lets every pod become ready until the object at ``place`` is as wanted; that is no step."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and not condition(api.get(place, keep=False)):
-        ready(api, len(names_of(api, "pods")))
+    deadline = time.monotonic() + PATIENCE
+    while not condition(found := api.get(place, keep=False)):
+        assert time.monotonic() < deadline, f"{place} stays {found.body}"
+        for pod in api.get("pods", keep=False)["items"]:
+            if not _is_ready(pod):
+                _make_ready(api, pod)
+        time.sleep(0.05)
+
+
+def going(api: Api) -> None:
+    """Pods that are told to go do so, as soon as there are any."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        told = [pod for pod in api.get("pods", keep=False)["items"] if pod["metadata"].get("deletionTimestamp")]
+        for pod in told:
+            api.delete(f"pods/{pod['metadata']['name']}?gracePeriodSeconds=0", keep=False)
+        if told:
+            return
+        assert time.monotonic() < deadline, "no pod is told to go"
         time.sleep(0.05)

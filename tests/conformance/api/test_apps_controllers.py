@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from differential.conversation import Answer, Api
+from differential.objects import nowhere
 from differential.scenario import scenario
-from differential.workloads import listed, names_of, ready, run_until, workload
+from differential.workloads import going, listed, names_of, ready, run_until, workload
 
 DEPLOYMENTS, SETS, DAEMONS = "apps/v1/deployments", "apps/v1/replicasets", "apps/v1/daemonsets"
 
@@ -86,7 +87,8 @@ def test_recreate(api: Api) -> None:
     api.until(f"{DEPLOYMENTS}/web", settled)
     image = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "nginx:2"}]}}}}
     api.patch(f"{DEPLOYMENTS}/web", image, "strategic", keep=False)
-    api.until(f"{DEPLOYMENTS}/web", lambda found: revision(found) == "2" and found["status"]["updatedReplicas"] == 2)
+    made = {"replicas": 2, "updatedReplicas": 2}  # the status of the old set may still be counted
+    api.until(f"{DEPLOYMENTS}/web", lambda found: revision(found) == "2" and made.items() <= found["status"].items())
     ready(api, 2)
     api.until(f"{DEPLOYMENTS}/web", settled)
     api.until(SETS, lambda found: len(found["items"]) == 1, keep=False)
@@ -120,7 +122,10 @@ def test_pause_scale_and_resume(api: Api) -> None:
 @scenario
 def test_the_deadline_of_a_rollout(api: Api) -> None:
     api.post(DEPLOYMENTS, workload("Deployment", replicas=1, progressDeadlineSeconds=1))
-    api.until(f"{DEPLOYMENTS}/web", lambda found: "ProgressDeadlineExceeded" in str(found.body))
+    api.until(
+        f"{DEPLOYMENTS}/web",
+        lambda found: "ProgressDeadlineExceeded" in str(found.body) and found["status"]["updatedReplicas"] == 1,
+    )
     ready(api, 1)
     api.until(f"{DEPLOYMENTS}/web", settled)
     listed(api, SETS)
@@ -213,29 +218,40 @@ def daemon(api: Api, **spec: Any) -> dict[str, Any]:
     return body
 
 
-def daemons(api: Api, condition: Any) -> Answer:
-    return api.until(f"{DAEMONS}/web", lambda found: condition(found["status"]))
+def daemons(api: Api, *, desired: int, updated: int, available: int, strays: int = 0, generation: int = 1) -> Answer:
+    """Waits until all numbers of the status are these, each desired pod is there, and compares what else is in it."""
+    wanted = {
+        "desiredNumberScheduled": desired,
+        "currentNumberScheduled": desired,
+        "updatedNumberScheduled": updated,
+        "numberReady": available,
+        "numberAvailable": available,
+        "numberUnavailable": desired - available,
+        "numberMisscheduled": strays,
+        "observedGeneration": generation,
+    }
+    return api.until(f"{DAEMONS}/web", lambda found: all(found["status"].get(key, 0) == wanted[key] for key in wanted))
 
 
 @scenario(finish=no_nodes)
 def test_a_daemon_set_follows_the_nodes(api: Api) -> None:
     node(api, 1)
     api.post(DAEMONS, daemon(api))
-    daemons(api, lambda status: status["currentNumberScheduled"] == 1)
+    daemons(api, desired=1, updated=1, available=0)
     api.until("pods", lambda found: found["items"][0]["spec"]["nodeName"], keep=False)
     listed(api, "pods")
     ready(api, 1)
-    daemons(api, lambda status: status["numberAvailable"] == 1)
+    daemons(api, desired=1, updated=1, available=1)
     node(api, 2)
-    daemons(api, lambda status: status["currentNumberScheduled"] == 2)
+    daemons(api, desired=2, updated=2, available=1)
     api.until("pods", lambda found: all(pod["spec"].get("nodeName") for pod in found["items"]), keep=False)
     ready(api, 2)
-    daemons(api, lambda status: status["numberAvailable"] == 2)
+    daemons(api, desired=2, updated=2, available=2)
     api.patch(f"{NODES}/{api.namespace}-2", {"spec": {"unschedulable": True}}, keep=False)
     api.patch(f"{NODES}/{api.namespace}-1", {"metadata": {"labels": {"fleet": None}}}, keep=False)
-    daemons(api, lambda status: status["desiredNumberScheduled"] == 1)
+    daemons(api, desired=1, updated=1, available=1, strays=1)
     api.delete("pods?gracePeriodSeconds=0", keep=False)
-    daemons(api, lambda status: "numberAvailable" not in status and status["currentNumberScheduled"] == 1)
+    daemons(api, desired=1, updated=1, available=0)
     api.until("pods", lambda found: len(found["items"]) == 1 and found["items"][0]["spec"]["nodeName"], keep=False)
     listed(api, "pods")
 
@@ -247,28 +263,17 @@ def test_a_daemon_set_is_updated_and_taken_back(api: Api) -> None:
     api.post(DAEMONS, daemon(api), keep=False)
     api.until("pods", lambda found: len([pod for pod in found["items"] if pod["spec"].get("nodeName")]) == 2, keep=False)
     ready(api, 2)
-    daemons(api, lambda status: status["numberAvailable"] == 2)
+    daemons(api, desired=2, updated=2, available=2)
     revisions(api)
     for image, number in (("nginx:2", 2), ("nginx:1", 3)):
         change = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}}
         api.patch(f"{DAEMONS}/web", change, "strategic", keep=False)
         for updated in (1, 2):
             going(api)
-            wanted = (number, updated)
-            daemons(api, lambda status, w=wanted: (status["observedGeneration"], status["updatedNumberScheduled"]) == w)
+            daemons(api, desired=2, updated=updated, available=1, generation=number)
             ready(api, 2)
-        daemons(api, lambda status: status["numberAvailable"] == 2)
+        daemons(api, desired=2, updated=2, available=2, generation=number)
         revisions(api)
-
-
-def going(api: Api) -> None:
-    """Pods that are told to go do so."""
-    gone = 0
-    while not gone:
-        for pod in api.get("pods", keep=False)["items"]:
-            if pod["metadata"].get("deletionTimestamp"):
-                api.delete(f"pods/{pod['metadata']['name']}?gracePeriodSeconds=0", keep=False)
-                gone += 1
 
 
 def revisions(api: Api) -> None:
@@ -281,7 +286,7 @@ def revisions(api: Api) -> None:
 def test_eviction(api: Api) -> None:
     spec = workload("ReplicaSet")["spec"]["template"]["spec"]
     for name in ("a", "b"):
-        api.post("pods", {"metadata": {"name": name}, "spec": {**spec, "nodeName": "nowhere"}}, keep=False)
+        api.post("pods", {"metadata": {"name": name}, "spec": {**spec, "nodeName": nowhere()}}, keep=False)
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}}
     api.post("pods/a/eviction?dryRun=All", body)
     api.post("pods/a/eviction", body)

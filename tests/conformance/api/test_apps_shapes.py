@@ -110,13 +110,20 @@ def test_generations(api: Api, kind: str) -> None:
         {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "nginx:2"}]}}}},
     ]
     for change in changes:
-        api.until(place, lambda found: found["status"]["observedGeneration"] == found["metadata"]["generation"])
+        api.until(place, at_rest)
         api.patch(place, change, "strategic", keep=False)
-    api.until(place, lambda found: found["status"]["observedGeneration"] == found["metadata"]["generation"])
+    api.until(place, at_rest)
     api.patch(place, {"spec": {"selector": {"matchLabels": {"app": "x"}}}})
     if kind == "Deployment":
         api.until("apps/v1/replicasets", _all_observed, keep=False)
         listed(api, "apps/v1/replicasets")
+
+
+def at_rest(found: Answer) -> bool:
+    """Its controller has nothing more to say of it."""
+    if found["status"]["observedGeneration"] != found["metadata"]["generation"]:
+        return False
+    return found["kind"] != "Deployment" or "NewReplicaSetAvailable" in [one["reason"] for one in found["status"]["conditions"]]
 
 
 def _all_observed(found: Answer) -> bool:
@@ -132,7 +139,7 @@ def test_scale(api: Api, kind: str) -> None:
         workload(kind, selector={"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "app", "operator": "Exists"}]}),
     )
     place += "/web"
-    api.until(place, lambda found: found["status"]["observedGeneration"] == 1, keep=False)
+    api.until(place, at_rest, keep=False)
     found = api.get(f"{place}/scale")
     same = {"body.metadata.resourceVersion": "no-server-side-apply"}  # a change of managedFields alone makes a version there
     api.put(f"{place}/scale", found.body, differs=same)

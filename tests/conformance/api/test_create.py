@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from differential.conversation import Api
-from differential.objects import LEASES, config_map, lease, node, pod, secret
+from differential.objects import LEASES, config_map, lease, node, nowhere, pod, secret
 from differential.scenario import scenario
 
 
@@ -99,15 +99,12 @@ def test_dry_run(api: Api) -> None:
 
 
 TEXT = ("body.message", "body.details.causes[0].message")
-UNKNOWN = {
-    "metadata": {"name": "a", "colour": "red"},
-    "spec": {
-        "containers": [{"name": "c", "image": "i", "imag": "x"}],
-        "nodeName": "nowhere",
-        "automountServiceAccountToken": False,
-    },
-    "extra": 1,
-}
+
+
+def with_unknown_fields(name: str, **metadata: Any) -> dict[str, Any]:
+    containers = [{"name": "c", "image": "i", "imag": "x"}]
+    spec = {"containers": containers, "nodeName": nowhere(), "automountServiceAccountToken": False}
+    return {"metadata": {"name": name, **metadata}, "spec": spec, "extra": 1}
 
 
 @pytest.mark.parametrize("validation", ["Strict", "Warn", "Ignore", "Lenient", ""])
@@ -115,9 +112,9 @@ UNKNOWN = {
 def test_unknown_fields(api: Api, validation: str) -> None:
     patched = dict.fromkeys(TEXT, "patched-object-in-texts") if validation == "Strict" else {}
     replaced = dict.fromkeys(TEXT, "pod-update-diff") if validation not in ("Strict", "Lenient") else {}
-    api.post(f"pods?fieldValidation={validation}", UNKNOWN)
-    api.post("pods", {**UNKNOWN, "metadata": {"name": "b", "colour": "red"}})
-    api.put(f"pods/b?fieldValidation={validation}", {**UNKNOWN, "metadata": {"name": "b"}}, differs=replaced)
+    api.post(f"pods?fieldValidation={validation}", with_unknown_fields("a", colour="red"))
+    api.post("pods", with_unknown_fields("b", colour="red"))
+    api.put(f"pods/b?fieldValidation={validation}", with_unknown_fields("b"), differs=replaced)
     api.patch(f"pods/b?fieldValidation={validation}", {"metadata": {"labels": {"a": "b"}, "colour": "blue"}}, differs=patched)
     api.patch(f"pods/b?fieldValidation={validation}", {"spec": {"colour": "blue"}, "other": 1}, "strategic")
     add = [{"op": "add", "path": "/colour", "value": "blue"}, {"op": "add", "path": "/metadata/labels", "value": {"a": "c"}}]

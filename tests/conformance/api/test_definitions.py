@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from differential.conversation import Api
-from differential.kilns import ANY, PATH, define, definition, established, forget, served, wait
+from differential.kilns import ANY, PATH, define, definition, established, forget, listed_versions, served, wait
 from differential.scenario import scenario
 
 FRESH = {"body.status.conditions": "crd-fresh-conditions"}
@@ -20,7 +20,7 @@ def test_the_life_of_a_definition(api: Api) -> None:
     api.post(PATH, wanted)
     api.until(place, established)
     api.until(f"/apis/{group}/v1", served)
-    api.get(f"/apis/{group}")
+    listed_versions(api, 1)
     api.post(PATH, wanted)
     api.patch(place, {"metadata": {"labels": {"a": "b"}}})
     api.patch(place, {"spec": {"names": {"shortNames": ["kl"], "categories": ["works"]}}}, keep=False)

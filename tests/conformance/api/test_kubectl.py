@@ -123,22 +123,30 @@ def test_cordon_and_drain(api: Api) -> None:
     kubectl(api, "taint", "node", name, "key=value:NoSchedule-")
     kubectl(api, "apply", "-f", "-", stdin=POD.replace("schedulerName: nobody", f"nodeName: {name}"))
     kubectl(api, "drain", name, "--timeout=10s")
-    kubectl(api, "drain", name, "--force", "--grace-period=0", "--timeout=20s")
+    kubectl(api, "drain", name, "--force", "--grace-period=0", "--timeout=60s")
     kubectl(api, "get", "pods")
+
+
+def revised(api: Api, number: str) -> None:
+    """The history is what the controller has written, and it has."""
+    key = "deployment.kubernetes.io/revision"
+    api.until("apps/v1/deployments/web", lambda found: found["metadata"]["annotations"][key] == number, keep=False)
 
 
 @scenario
 def test_rollout_and_scale(api: Api) -> None:
     kubectl(api, "apply", "-f", "-", stdin=DEPLOYMENT)
-    kubectl(api, "wait", "--for=jsonpath={.status.replicas}=1", "deployment/web", "--timeout=20s")
+    kubectl(api, "wait", "--for=jsonpath={.status.replicas}=1", "deployment/web", "--timeout=60s")
     kubectl(api, "get", "deployment", "web", "-o", "wide")
     kubectl(api, "scale", "deployment", "web", "--replicas=2")
     kubectl(api, "scale", "deployment", "web", "--replicas=3", "--current-replicas=7")
-    kubectl(api, "wait", "--for=jsonpath={.status.replicas}=2", "deployment/web", "--timeout=20s")
-    kubectl(api, "rollout", "status", "deployment/web", "--timeout=1s")
+    kubectl(api, "wait", "--for=jsonpath={.status.replicas}=2", "deployment/web", "--timeout=60s")
+    kubectl(api, "rollout", "status", "deployment/web", "--watch=false")
     kubectl(api, "set", "image", "deployment/web", "c=nginx:1.26")
+    revised(api, "2")
     kubectl(api, "rollout", "history", "deployment/web")
     kubectl(api, "rollout", "undo", "deployment/web")
+    revised(api, "3")
     kubectl(api, "rollout", "restart", "deployment/web")
     kubectl(api, "rollout", "pause", "deployment/web")
     kubectl(api, "rollout", "resume", "deployment/web")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from differential.conversation import Api
-from differential.kilns import PATH, define, definition, established, forget, served, wait
+from differential.conversation import Answer, Api
+from differential.kilns import PATH, define, definition, established, forget, listed_versions, served, wait
 from differential.scenario import scenario
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -92,13 +92,15 @@ def test_discovery(api: Api) -> None:
     define(api, wanted)
     group = wanted["spec"]["group"]
     api.get(f"/apis/{group}/v1")
-    api.get(f"/apis/{group}")
+    listed_versions(api, 2)
 
-    def ours() -> list[Any]:
-        found = api.get("/apis", accept=AGGREGATED, keep=False)
+    def ours(found: Answer) -> list[Any]:
         return [one for one in found["items"] if one["metadata"]["name"] == group]
 
-    wait(api, "/apis", lambda _answer: ours())
-    api.note("aggregated", [{**one, "metadata": one["metadata"]["name"]} for one in ours()])
-    groups = api.get("/apis", keep=False)["groups"]
-    api.note("groups", [one for one in groups if one["name"] == group])
+    found = wait(api, "/apis", lambda found: len(ours(found)[0]["versions"]) == 2, accept=AGGREGATED)
+    api.note("aggregated", [{**one, "metadata": one["metadata"]["name"]} for one in ours(found)])
+
+    def listed(found: Answer) -> list[Any]:
+        return [one for one in found["groups"] if one["name"] == group]
+
+    api.note("groups", listed(wait(api, "/apis", lambda found: len(listed(found)[0]["versions"]) == 2)))

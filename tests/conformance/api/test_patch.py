@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from differential.conversation import Api
-from differential.objects import config_map, node, pod
+from differential.objects import annotated, config_map, node, pod
 from differential.scenario import scenario
 
 JSON_PATCHES: dict[str, Any] = {
@@ -190,6 +190,7 @@ def test_strategic_merge_patches_of_taints(api: Api) -> None:
     """Taints have no merge key in fact: the list is replaced."""
     at = f"/api/v1/nodes/{api.namespace}"
     api.post("/api/v1/nodes", node(api.namespace, taints=[{"key": "a", "effect": "NoSchedule"}]))
+    annotated(api, at)
     api.patch(at, {"spec": {"taints": [{"key": "b", "effect": "NoSchedule"}]}}, "strategic")
     never = {"spec": {"taints": [{"key": "b", "effect": "Never"}]}}
     api.patch(at, never, "strategic", differs={"body.details.causes": "doubled-causes"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from differential.conversation import Api
-from differential.objects import config_map, node, pod
+from differential.objects import annotated, config_map, node, pod
 from differential.scenario import scenario
 
 TWICE = {"body.details.causes": "doubled-causes"}
@@ -120,6 +120,7 @@ def test_the_status_of_a_pod(api: Api) -> None:
 def test_the_status_of_a_node(api: Api) -> None:
     at = f"/api/v1/nodes/{api.namespace}"
     api.post("/api/v1/nodes", node(api.namespace) | {"status": {"capacity": {"cpu": "4", "memory": "1Gi"}}})
+    annotated(api, at)
     api.patch(f"{at}/status", {"status": {"capacity": {"cpu": "2", "memory": "1Gi", "pods": 110}}}, "strategic")
     address = {"type": "InternalIP", "address": "10.0.0.1"}
     api.patch(f"{at}/status", {"status": {"addresses": [address]}}, "strategic")
