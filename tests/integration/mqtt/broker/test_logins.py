@@ -1,0 +1,79 @@
+"""Wrong passwords while others work: hashing happens beside the loop, and who is connected does not notice."""
+
+from __future__ import annotations
+
+import threading
+
+import trio
+from brokers.sockets import RawClient
+
+from mqtt.access import Identity
+from mqtt.admission import Admission, Terms
+from mqtt.packets import ConnAck, Connect, PingReq, PingResp, Publish
+from mqtt.passwordcheck import PasswordCheck
+from mqtt.passwords import Hashed, hashed, parse
+from mqtt.reasons import Reason
+
+from .conftest import Start
+
+
+class Stuck(Hashed):
+    """A hash that takes until ``go``."""
+
+    go = threading.Event()
+    asked = threading.Semaphore(0)
+
+    def verify(self, password: bytes) -> bool:
+        self.asked.release()
+        assert self.go.wait(30)
+        return super().verify(password)
+
+
+async def test_four_who_guess_and_one_who_works(start: Start) -> None:
+    users = parse([f"ann:{hashed(b'secret', 2)}"], "people")
+    check = PasswordCheck(users, trio.CapacityLimiter(1))
+    broker = await start(authenticator=Admission({"": Terms(passwords=check)}))
+    port = broker.ports[0]
+    worker = await RawClient.connected(port, "worker", username="ann", password=b"secret")
+    await worker.subscribe("t")
+    # From now on whatever is hashed takes as long as this test wants.
+    check.users = {name: Stuck(each.salt, each.digest, each.iterations) for name, each in users.items()}
+    check._decoys = list(check.users.values())
+    guessing = [await RawClient.open(port) for _ in range(4)]
+    for number, client in enumerate(guessing):
+        await client.send(Connect(client.version, f"g{number}", username="ann" if number % 2 else "eve", password=b"guess"))
+    assert await trio.to_thread.run_sync(Stuck.asked.acquire, True, 10)
+    for number in range(50):
+        await worker.send(Publish("t", b"%d" % number))
+        assert (await worker.message()).payload == b"%d" % number
+    # Who was let in before comes back at once.
+    again = await RawClient.connected(port, "again", username="ann", password=b"secret")
+    await again.send(PingReq())
+    assert isinstance(await again.next(), PingResp)
+    # None of those who guess has an answer, or a session.
+    assert {each.identity for each in broker.core.clients.sessions.values()} == {
+        Identity("worker", "ann"),
+        Identity("again", "ann"),
+    }
+    Stuck.go.set()
+    for client in guessing:
+        answer = await client.next()
+        assert isinstance(answer, ConnAck)
+        assert answer.reason is Reason.BAD_USER_NAME_OR_PASSWORD
+
+
+async def test_who_goes_while_his_password_is_verified_leaves_nothing(start: Start) -> None:
+    users = {name: Stuck(each.salt, each.digest, 2) for name, each in parse([f"ann:{hashed(b'secret', 2)}"], "people").items()}
+    Stuck.go.clear()
+    broker = await start(authenticator=Admission({"": Terms(passwords=PasswordCheck(users, trio.CapacityLimiter(1)))}))
+    client = await RawClient.open(broker.ports[0])
+    await client.send(Connect(client.version, "c", clean_start=False, username="ann", password=b"secret"))
+    assert await trio.to_thread.run_sync(Stuck.asked.acquire, True, 10)
+    await client.reset()
+    with trio.fail_after(10):
+        while broker.core.links:
+            await trio.sleep(0.01)
+    Stuck.go.set()
+    other = await RawClient.connected(broker.ports[0], "d", username="ann", password=b"secret")
+    await other.subscribe("t")
+    assert list(broker.core.clients.sessions) == ["d"]
