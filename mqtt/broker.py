@@ -23,6 +23,7 @@ from mqtt.journal import Journal, Memory
 from mqtt.limits import Limits
 from mqtt.link import Link
 from mqtt.listeners import OUT_OF_DESCRIPTORS, Door, Listener, open_doors
+from mqtt.moment import MOMENT, moment
 from mqtt.reasons import Reason
 from mqtt.router import CLOSED
 from mqtt.sockets import Gone, Socket, TlsContext
@@ -74,10 +75,12 @@ class Broker:
         self.core = Core(config.limits, config.journal, config.authorizer, config.closed_roots)
         self.doors = {door.fd: door for door in doors}
         self._limits = config.limits
+        self._most = 2 * config.limits.output
         self._journal = config.journal
         self._authenticator = config.authenticator
         self._nursery = nursery
         self._epoll = select.epoll()
+        self._moment = moment(self._epoll.fileno())
         self._sockets: dict[int, Socket] = {}
         self._sealed: set[Socket] = set()
         self._leaving: set[Socket] = set()
@@ -99,13 +102,20 @@ class Broker:
     async def run(self) -> None:
         poll = self._epoll.poll
         fd = self._epoll.fileno()
+        wait = self._moment.wait if self._moment is not None else None
+        now = -inf
         while True:
             await trio.lowlevel.wait_readable(fd)
-            now = trio.current_time()
+            before, now = now, trio.current_time()
             until = now + _TURN
+            # Who comes seldom need not be waited for.
+            often = now - before < MOMENT
             # What becomes ready meanwhile is served in the same turn: it saves the way through trio's own loop.
             while now < until and (ready := poll(0, _ROUND)):
                 self._serve(ready, now)
+                if often and wait is not None and not wait():
+                    now = trio.current_time()
+                    break
                 now = trio.current_time()
             # A journal that is far behind holds up who gives it more.
             while self._journal.records - self._committed > _BEHIND and self._committing:
@@ -131,18 +141,8 @@ class Broker:
 
     def _read(self, sock: Socket, now: float) -> None:
         link = sock.link
-        if sock.lingering:
-            self._discard(sock, now)
-            return
-        if link.pace > now:
-            self._nursery.start_soon(self._read_later, sock, link.pace)
-            sock.reading = False
-            self._watch(sock)
-            return
-        if link.closing or link.asking is not None or link.buffered > 2 * self._limits.output:
-            # Nothing is read from who has to wait for an answer, or does not take those that it has caused.
-            sock.reading = False
-            self._watch(sock)
+        if link.closing or link.asking is not None or link.buffered > self._most or link.pace > now or sock.lingering:
+            self._read_not(sock, now)
             return
         try:
             data = sock.read(_READ)
@@ -151,6 +151,17 @@ class Broker:
             return
         if data:
             self.core.feed(link, data, now)
+
+    def _read_not(self, sock: Socket, now: float) -> None:
+        """Nothing is read from who has to wait for an answer, does not take those that it has caused, or publishes too fast."""
+        link = sock.link
+        if sock.lingering:
+            self._discard(sock, now)
+            return
+        if link.pace > now and not link.closing:
+            self._nursery.start_soon(self._read_later, sock, link.pace)
+        sock.reading = False
+        self._watch(sock)
 
     def _discard(self, sock: Socket, now: float) -> None:
         try:
@@ -302,6 +313,8 @@ class Broker:
             link.close()
         self.ended = True
         self._progress.set()
+        if self._moment is not None:
+            self._moment.close()
         self._epoll.close()
 
     # Beginnings.

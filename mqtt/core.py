@@ -147,8 +147,10 @@ class Core:
     def _take(self, link: Link, session: Session, now: float) -> None:
         batch = link.decoder.batch
         publish = self._intake.publish
-        # Until nothing comes: an error shows only in the call after the packets before it.
-        while packets := batch(_BATCH):
+        more = True
+        while more:
+            packets = batch(_BATCH)
+            more = link.decoder.more
             for packet in packets:
                 kind = type(packet)
                 if kind is Publish:

@@ -39,17 +39,19 @@ class Decoder:
     """The packets that one peer sends.
 
     limit: the largest packet in bytes, header included; it is checked on the header, before a body is collected, and may
-    be changed at any time (small before a client is known, say). version: None where the peer is a client, whose first
+    be changed at any time (small before a client is known, say). more: whether ``batch`` must be called again before more is fed:
+    it has reached ``most``, or an error is still to be raised. version: None where the peer is a client, whose first
     packet must be a CONNECT, which tells it; on the side of a client, the version that it has asked for.
 
     After an error, which every later call repeats, the connection has to end. What came whole before it is given out first.
     """
 
-    __slots__ = ("_data", "_failed", "_need", "_partial", "_pos", "_types", "limit", "version")
+    __slots__ = ("_data", "_failed", "_need", "_partial", "_pos", "_types", "limit", "more", "version")
 
     def __init__(self, limit: int, version: Version | None = None) -> None:
         self.limit = limit
         self.version = version
+        self.more = False
         self._types = _FROM_SERVER if version is not None else frozenset({1})
         self._data = b""
         self._pos = 0
@@ -94,10 +96,13 @@ class Decoder:
             self._decode(found, most)
         except PeerError as error:
             self._failed = error
+            self.more = True
             self._data = b""
             self._pos = 0
             if not found:
                 raise
+        else:
+            self.more = len(found) >= most
         return found
 
     def _decode(self, found: list[Packet], most: int) -> None:  # noqa: PLR0912, PLR0915

@@ -94,7 +94,11 @@ class Socket:
         if self.pending:
             self.pending.append(memoryview(data))
             return False
-        sent = self._send(data)
+        try:
+            sent = self._sock.send(data)
+        except OSError as error:
+            sent = self._not_sent(error, data)
+        self.link.buffered -= sent
         if sent < len(data):
             self.pending.append(memoryview(data)[sent:])
             return False
@@ -112,17 +116,20 @@ class Socket:
             pending.popleft()
         return True
 
-    def _send(self, data: bytes | memoryview) -> int:
+    def _send(self, data: memoryview) -> int:
         try:
             sent = self._sock.send(data)
         except OSError as error:
-            if _blocked(error):
-                return 0
-            # What it sent before may still be unread: the end is seen when reading.
-            self.broken = True
-            sent = len(data)
+            sent = self._not_sent(error, data)
         self.link.buffered -= sent
         return sent
+
+    def _not_sent(self, error: OSError, data: bytes | memoryview) -> int:
+        if _blocked(error):
+            return 0
+        # What it sent before may still be unread: the end is seen when reading.
+        self.broken = True
+        return len(data)
 
     def certificate(self) -> dict[str, Any]:
         """What the client has shown, and the TLS context verified; empty if nothing was. As ``ssl.SSLSocket.getpeercert``."""
