@@ -196,27 +196,26 @@ class Broker:
             self._nursery.start_soon(self._commit)
         dirty = core.dirty
         total = 0
-        while dirty:
-            links = dirty[:]
-            dirty.clear()
-            for link in links:
-                link.marked = False
-                sock = link.shell
-                if not isinstance(sock, Socket):
-                    link.out.clear()
-                    continue
-                out = link.out
-                if out:
-                    data = out[0] if len(out) == 1 else b"".join(out)
-                    out.clear()
-                    total += len(data)
-                    if link.hold > written or sock.sealed:
-                        sock.sealed.append((link.hold, data))
-                        self._sealed.add(sock)
-                    else:
-                        self._send(sock, data, now)
-                if link.closing:
-                    self._leave(sock, now)
+        # It grows meanwhile: a link whose network takes what is sent may have more to say.
+        for link in dirty:
+            link.marked = False
+            sock = link.shell
+            out = link.out
+            if sock is None:
+                out.clear()
+                continue
+            if out:
+                data = out[0] if len(out) == 1 else b"".join(out)
+                out.clear()
+                total += len(data)
+                if link.hold > written or sock.sealed:
+                    sock.sealed.append((link.hold, data))
+                    self._sealed.add(sock)
+                else:
+                    self._send(sock, data, now)
+            if link.closing:
+                self._leave(sock, now)
+        dirty.clear()
         core.counters.bytes_sent += total
 
     def _send(self, sock: Socket, data: bytes, now: float) -> None:

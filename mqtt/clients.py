@@ -123,7 +123,7 @@ class Clients:
         packet = Publish(will.topic, will.payload, will.qos, will.retain, properties=passed_on(will.properties))
         expiry = (will.properties or {}).get("message_expiry")
         message = Message(packet, session.client_id, None if expiry is None else now + expiry)
-        self._router.publish(message, cast(Subscriber, session), now)
+        self._router.publish(message, session, now)
 
     # Time.
 

@@ -10,7 +10,7 @@ import heapq
 import itertools
 from collections.abc import Iterable
 from math import inf
-from typing import Final, cast
+from typing import Any, Final
 
 from mqtt.access import Anything, Authorizer, Identity, Peer
 from mqtt.clients import Clients, expiry_of
@@ -151,12 +151,13 @@ class Core:
         while more:
             packets = batch(_BATCH)
             more = link.decoder.more
+            packet: Any
             for packet in packets:
                 kind = type(packet)
                 if kind is Publish:
-                    publish(link, session, cast(Publish, packet), now)
+                    publish(link, session, packet, now)
                 elif kind is PubAck:
-                    session.acknowledged(cast(PubAck, packet).packet_id, now)
+                    session.acknowledged(packet.packet_id, now)
                 else:
                     self._other(link, session, packet, now)
                 if link.closing:

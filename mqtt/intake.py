@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from mqtt.counters import Counters
 from mqtt.errors import ProtocolViolation
 from mqtt.journal import Journal
@@ -12,7 +10,7 @@ from mqtt.link import Link
 from mqtt.message import Message, passed_on
 from mqtt.packets import PubAck, Publish, PubRec
 from mqtt.reasons import Reason
-from mqtt.router import Router, Subscriber
+from mqtt.router import Router
 from mqtt.session import Session
 from mqtt.topics import TopicError
 
@@ -39,7 +37,7 @@ class Intake:
             self._check(topic)
         before = self._journal.records
         if router.may_publish(session.identity, topic):
-            found = router.publish(Message(packet, session.client_id, expires), cast(Subscriber, session), now)
+            found = router.publish(Message(packet, session.client_id, expires), session, now)
             reason = Reason.SUCCESS if found else Reason.NO_MATCHING_SUBSCRIBERS
         else:
             self._counters.dropped["not authorized"] += 1

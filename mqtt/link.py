@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mqtt.access import Identity, Peer
 from mqtt.decoder import Decoder
@@ -73,7 +73,7 @@ class Link:
         self.pace = 0.0
         self.paid = now - 1.0
         self.watched = 0
-        self.shell: object = None
+        self.shell: Any = None
 
     def send(self, data: bytes) -> None:
         self.out.append(data)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
@@ -28,7 +28,6 @@ from mqtt.message import Message, passed_on
 from mqtt.packets import Connect, Packet, Publish, SubAck, Subscribe, Subscription, Unsubscribe, Version
 from mqtt.properties import Properties
 from mqtt.reasons import Reason
-from mqtt.router import Subscriber
 from mqtt.session import Session
 from mqtt.topics import TopicError
 
@@ -136,7 +135,7 @@ class InsideClient:
         message = self._message(Publish(topic, payload, qos, retain, properties=properties), now)
         before = core.journal.records
         core.counters.received += 1
-        core.router.publish(message, cast(Subscriber, self._session), now)
+        core.router.publish(message, self._session, now)
         await self.kept(self._passed_on(before, now))
 
     def put(self, topic: str, payload: bytes = b"", qos: int = 1) -> int:

@@ -38,7 +38,8 @@ class Message:
         self.size = len(packet.payload) + len(packet.topic) + 100
         """What it takes in memory, about."""
         self.stored: int | None = None
-        self._encoded: dict[int, tuple[bytes, bytes]] = {}
+        wire = packet.wire
+        self._encoded: dict[int, tuple[bytes, bytes]] = {} if wire is None else {wire[0]: wire[1]}
 
     def parts(self, version: Version, qos: int, retain: bool) -> tuple[bytes, bytes]:
         """The PUBLISH in two parts, between which its packet identifier stands (at QoS 0: nothing)."""

@@ -88,7 +88,11 @@ class ConnAck:
 
 @dataclass(slots=True)
 class Publish:
-    """A message. ``topic`` is empty where a topic alias stands for it (5.0). ``packet_id`` is 0 exactly when ``qos`` is."""
+    """A message. ``topic`` is empty where a topic alias stands for it (5.0). ``packet_id`` is 0 exactly when ``qos`` is.
+
+    wire: from the decoder of a server, for who passes the message on as it came: for what receiver it need not be encoded again
+    (``mqtt.message``), and the two parts that ``split_publish`` would give. Equal packets may differ in it.
+    """
 
     type: ClassVar[PacketType] = PacketType.PUBLISH
     topic: str
@@ -98,6 +102,7 @@ class Publish:
     dup: bool = False
     packet_id: int = 0
     properties: Properties | None = None
+    wire: tuple[int, tuple[bytes, bytes]] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(slots=True)

@@ -60,7 +60,7 @@ class Router:
         if topic not in self.trie.cache:
             check_topic(topic, self._limits.topic_bytes, self._limits.topic_levels)
 
-    def publish(self, message: Message, sender: Subscriber | None, now: float) -> bool:
+    def publish(self, message: Message, sender: object, now: float) -> bool:
         """Hands the message to all who subscribed, and keeps it if it is to be retained. Returns whether anybody gets it.
 
         The topic was checked, and that the sender may publish to it.

@@ -150,6 +150,26 @@ def test_a_split_publish_is_the_whole_one_with_a_gap_for_its_identifier(given_: 
     assert head + number + tail == encode(message, version)
 
 
+@unhurried
+@given(versions.flatmap(lambda version: st.tuples(st.just(version), publishes(version, client=True))))
+def test_what_is_passed_on_as_it_came_is_what_would_be_written(given_: tuple[Version, Publish]) -> None:
+    version, packet = given_
+    decoder = Decoder(1 << 28)
+    decoder.feed(encode(Connect(version, "c"), version) + encode(packet, version))
+    _, found = decoder.batch()
+    assert isinstance(found, Publish)
+    assert (found.wire is not None) == (bool(found.topic) and not (found.retain or found.dup or found.properties or _long(found)))
+    if found.wire is not None:
+        key, parts = found.wire
+        assert key == version << 4 | found.qos << 1
+        head, tail = split_publish(found, version)
+        assert parts == ((head, tail) if found.qos else (head + tail, b""))
+
+
+def _long(packet: Publish) -> bool:
+    return len(packet.payload) > 16_000
+
+
 @pytest.mark.parametrize("length", [0, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152])
 def test_remaining_lengths_of_one_to_four_bytes(length: int) -> None:
     message = Publish("t", bytes(max(length - 3, 0)))
@@ -171,6 +191,19 @@ def test_the_limit_counts_the_whole_packet_and_is_checked_before_the_body_comes(
             decoder.next()
         decoder.feed(data)
         assert decoder.buffered == 0
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xc0"])
+def test_more_tells_whether_to_ask_again(rest: bytes) -> None:
+    decoder = Decoder(100)
+    decoder.feed(encode(Connect(Version.V5, "c"), Version.V5) + b"\xc0\0" * 3 + rest)
+    assert [len(decoder.batch(2)), decoder.more, len(decoder.batch(2)), decoder.more] == [2, True, 2, True]
+    assert (decoder.batch(2), decoder.more) == ([], False)
+    decoder.feed(b"\xc0\0\0" if not rest else b"\0\0\0")
+    assert len(decoder.batch()) == 1
+    assert decoder.more
+    with pytest.raises(PeerError):
+        decoder.batch()
 
 
 def test_what_came_before_an_error_is_given_out_first() -> None:
