@@ -335,7 +335,7 @@ class Broker:
                 continue
             link = self.core.open(peer, now)
             door.connections += 1
-            new = door.wrap(sock, link, self.core.counters)
+            new = door.wrap(sock, link, self.core)
             new.door = door
             self._sockets[new.fd] = new
             self._epoll.register(new.fd, _IN)

@@ -111,7 +111,7 @@ class Core:
         try:
             link.decoder.feed(data)
             if link.session is None:
-                self._hold(link, link.decoder.buffered)
+                self.hold(link, link.decoder.buffered)
                 self._greet(link)
             else:
                 before = self.counters.received
@@ -121,9 +121,9 @@ class Core:
         except PeerError as error:
             self._refuse(link, error)
 
-    def _hold(self, link: Link, size: int) -> None:
-        """Bounds what is held of all CONNECTs together that were not answered: who holds most is closed first, for an honest
-        CONNECT is small and whole."""
+    def hold(self, link: Link, size: int) -> None:
+        """Bounds what is held of all CONNECTs together that were not answered, and of what comes before them: who holds most is
+        closed first, for an honest CONNECT is small and whole."""
         unknown = self._unknown
         self._unknown_bytes += size - unknown.get(link, 0)
         unknown[link] = size

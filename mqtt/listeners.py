@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mqtt.access import Peer
-from mqtt.counters import Counters
+from mqtt.core import Core
 from mqtt.link import Link
 from mqtt.sockets import Socket, TlsContext
 
@@ -97,14 +97,14 @@ class Door:
             raise
         return sock, peer
 
-    def wrap(self, sock: socket.socket, link: Link, counters: Counters) -> Socket:
+    def wrap(self, sock: socket.socket, link: Link, core: Core) -> Socket:
         """For a connection that was accepted here."""
         secure = self.listener.tls is not None
         if self._gate is None:
             return Socket(sock, link, secure=secure)
         from mqtt.websocket import WebSocket
 
-        return WebSocket(sock, link, self._gate, counters, secure=secure)
+        return WebSocket(sock, link, self._gate, core, secure=secure)
 
     def close(self) -> None:
         self.sock.close()

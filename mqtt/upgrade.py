@@ -27,6 +27,8 @@ SUBPROTOCOLS: Final = ("mqtt", "mqttv3.1")
 REQUEST: Final = 8 * 1024
 """Bytes of a request and its headers at most."""
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_OVERHEAD: Final = 2048
+"""Bytes."""
 _TOLD: Final = 16
 
 
@@ -84,17 +86,19 @@ def _is_this_machine(name: str) -> bool:
 
 
 class Upgrade:
-    """One connection until its request is answered."""
+    """One connection until its request is answered. held: what it takes in memory, about, while the request is not whole."""
 
-    __slots__ = ("_connection", "_gate", "_local")
+    __slots__ = ("_connection", "_gate", "_local", "held")
 
     def __init__(self, gate: Gate, *, local: bool) -> None:
         self._connection = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST)
         self._gate = gate
         self._local = local
+        self.held = _OVERHEAD
 
     def feed(self, data: bytes) -> Answer | None:
         """None while the request is not whole."""
+        self.held += len(data)
         try:
             self._connection.receive_data(data)
             request = self._connection.next_event()

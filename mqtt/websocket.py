@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 
-from mqtt.counters import Counters
+from mqtt.core import Core
 from mqtt.frames import MISTAKES, NORMAL, Frames, close_frame, frame
 from mqtt.link import Link
 from mqtt.sockets import Gone, Socket
@@ -16,11 +16,11 @@ class WebSocket(Socket):
     """What is to be said below MQTT (the upgrade, pongs, Close) waits in ``_below`` for the next ``write``, which an empty
     ``link.send`` brings about: so all that goes out goes one way, and counts as what the client has not taken yet."""
 
-    __slots__ = ("_below", "_counters", "_frames", "_said_close", "_upgrade")
+    __slots__ = ("_below", "_core", "_frames", "_said_close", "_upgrade")
 
-    def __init__(self, sock: socket.socket, link: Link, gate: Gate, counters: Counters, *, secure: bool) -> None:
+    def __init__(self, sock: socket.socket, link: Link, gate: Gate, core: Core, *, secure: bool) -> None:
         super().__init__(sock, link, secure=secure)
-        self._counters = counters
+        self._core = core
         self._upgrade: Upgrade | None = Upgrade(gate, local=link.peer.local)
         self._frames: Frames | None = None
         self._below = b""
@@ -45,6 +45,7 @@ class WebSocket(Socket):
     def _open(self, upgrade: Upgrade, data: bytes) -> bytes:
         answer = upgrade.feed(data)
         if answer is None:
+            self._core.hold(self.link, upgrade.held)
             return b""
         self._upgrade = None
         self._below = answer.data
@@ -52,7 +53,7 @@ class WebSocket(Socket):
         if answer.accepted:
             self._frames = Frames()
         else:
-            self._counters.closed["no WebSocket"] += 1
+            self._core.counters.closed["no WebSocket"] += 1
             self.link.refused = self.link.closing = True
         return answer.rest
 
@@ -74,7 +75,7 @@ class WebSocket(Socket):
             framed += close_frame(self._frames.end)
             if self._frames.end in MISTAKES:
                 # Who has made one shall be able to read that.
-                self._counters.closed["not MQTT in frames"] += 1
+                self._core.counters.closed["not MQTT in frames"] += 1
                 self.link.refused = True
             # Only now: what came before the end was still taken.
             self.link.closing = True

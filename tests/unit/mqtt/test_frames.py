@@ -53,6 +53,30 @@ def test_whatever_comes_raises_nothing_and_keeps_little(pieces: list[bytes]) -> 
         assert len(frames._rest) < 14 + 125
 
 
+HEADS = st.sampled_from(
+    [
+        b"\x82\x80",
+        b"\x82\x85",
+        b"\x82\xfd",
+        b"\x82\xfe\0\x7e",
+        b"\x82\xfe\0\x7d",
+        b"\x82\xff",
+        b"\x02\x83",
+        b"\x80\x81",
+        b"\x89\x82",
+    ]
+)
+
+
+@given(st.lists(st.one_of(HEADS, st.binary(max_size=140)), max_size=12))
+def test_pieces_of_any_size_mean_the_same(parts: list[bytes]) -> None:
+    wire = b"".join(parts)
+    whole, slowly = Frames(), Frames()
+    found = whole.feed(wire)
+    assert b"".join(slowly.feed(wire[place : place + 1]) for place in range(len(wire))) == found
+    assert (slowly.end, slowly.pong) == (whole.end, whole.pong)
+
+
 @pytest.mark.parametrize(
     ("wire", "code"),
     [

@@ -150,6 +150,19 @@ async def test_an_upgrade_has_the_time_of_a_connect(start: Start) -> None:
     assert await whole.next() is None
 
 
+async def test_half_upgrades_are_bounded_together(start: Start) -> None:
+    broker = await start(Limits(unknown_bytes=100_000), listeners=[WEB])
+    whole = await opened(broker.ports[0])
+    half = [await RawClient.open(broker.ports[0]) for _ in range(40)]
+    for each in half:
+        await each.stream.send_all(b"GET / HTTP/1.1\r\nX: " + b"x" * 6000)
+    with trio.fail_after(10):
+        while broker.core.counters.closed["too many half CONNECTs"] < 28:
+            await trio.sleep(0.002)
+    assert len(broker.core.links) == 13
+    assert (await whole.connect("web")).reason is Reason.SUCCESS
+
+
 async def test_a_client_that_pings_and_does_not_read_is_bounded(start: Start) -> None:
     broker = await start(Limits(output=50_000), listeners=[PLAIN, WEB])
     tcp = await RawClient.open(broker.ports[1], receive_buffer=4096)
