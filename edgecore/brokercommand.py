@@ -42,6 +42,12 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--view", type=Path, metavar="SOCKET", help="unix socket for `keadm ctl broker --socket SOCKET`")
     parser.add_argument("--metrics", type=_address, metavar="[HOST:]PORT", help="metrics for Prometheus; HOST: 127.0.0.1")
+    parser.add_argument(
+        "--add-user",
+        nargs=2,
+        metavar=("FILE", "NAME"),
+        help="ask for a password (or read it from standard input), write it hashed into a password file, and run no broker",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="debug messages")
     arguments = parser.parse_args(argv)
     if arguments.config is not None and (arguments.port, arguments.data) != (None, None):
@@ -56,7 +62,10 @@ def main(argv: Sequence[str]) -> int:
     logs.setup("debug" if arguments.verbose else "info")
     code = 0
     try:
-        config, reload = _by_file(arguments.config) if arguments.config else _by_words(arguments)
+        if arguments.add_user:
+            _add_user(*arguments.add_user)
+            return 0
+        config, reload = _by_file(arguments.config, arguments.verbose) if arguments.config else _by_words(arguments)
         config.version = "edgecore"
         _allow_descriptors(config.limits.connections)
         trio.run(_run, config, reload, arguments)
@@ -88,12 +97,21 @@ def _by_words(arguments: argparse.Namespace) -> tuple[Config, Reload]:
     return config, reload
 
 
-def _by_file(path: Path) -> tuple[Config, Reload]:
+def _add_user(file: str, name: str) -> None:
+    from edgecore import brokerusers
+
+    brokerusers.add_user(Path(file), name)
+    log.info("%s: `%s` has this password from now on; a broker that runs takes it over at SIGHUP", file, name)
+
+
+def _by_file(path: Path, verbose: bool) -> tuple[Config, Reload]:
     """Raises AccessFileError."""
     from edgecore import brokerfile
     from edgecore.brokersetup import Setup
 
     settings = brokerfile.load(path)
+    if settings.log_level is not None and not verbose:
+        logs.setup(settings.log_level)
     setup = Setup(settings)
     setup.config.journal = _journal(settings.persistence)
 

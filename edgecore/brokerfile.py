@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from edgecore.brokerkeys import ELSEWHERE, KEYS, Key, Unusable
+from edgecore.brokerkeys import ELSEWHERE, KEYS, LEVELS, LOG_TYPES, Key, Unusable
 from mqtt.accessfile import AccessFileError, read_lines
 from mqtt.limits import Limits
 
@@ -54,6 +54,12 @@ class Settings:
     persistence: Path | None = None
     log_types: frozenset[str] = frozenset()
     sys_interval: int = 10
+
+    @property
+    def log_level(self) -> str | None:
+        """The level that lets through what ``log_type`` names; None when it names nothing."""
+        levels = [LOG_TYPES[each] for each in self.log_types]
+        return min(levels, key=LEVELS.index) if levels else None
 
     def access_of(self, listener: ListenerSettings) -> Access:
         return listener.access if self.per_listener else self.access

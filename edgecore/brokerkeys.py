@@ -110,7 +110,17 @@ def _user(text: str) -> str:
     return text
 
 
-LOG_TYPES: Final = ("debug", "error", "warning", "notice", "information", "all", "none")
+LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+LOG_TYPES: Final = {
+    "debug": "debug",
+    "error": "error",
+    "warning": "warning",
+    "notice": "info",
+    "information": "info",
+    "all": "debug",
+    "none": "critical",
+}
+"""What mosquitto calls kinds of messages, and the level that lets them through here."""
 
 KEYS: Final[dict[str, Key]] = {
     "listener": Key("broker", str, more=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,12 +94,35 @@ def _context(settings: ListenerSettings) -> TlsContext | None:
     )
 
 
+def _warn(settings: Settings) -> None:
+    """Of what is allowed, and perhaps not meant."""
+    for listener in settings.listeners:
+        access = settings.access_of(listener)
+        if listener.path is not None or _is_loopback(listener.address):
+            continue
+        if access.anonymous:
+            log.warning("listener %s: clients without a name are let in from this machine only", listener.name)
+        if access.password_file is not None and "certfile" not in listener.values:
+            log.warning("listener %s: passwords are readable on their way; with certfile and keyfile they are not", listener.name)
+    for file in {settings.access_of(each).password_file for each in settings.listeners} - {None}:
+        if file is not None and file.stat().st_mode & 0o007:
+            log.warning("%s is open to all users of this machine: chmod o= it", file)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
 class Setup:
     """A broker by its file."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises AccessFileError."""
         self._rules = read_rules(settings)
+        _warn(settings)
         self._settings = settings
         self._admission = Admission(self._rules.terms)
         self.config = Config(self._rules.listeners, settings.limits, self._admission, self._rules.authorizer)

@@ -90,7 +90,7 @@ def _parse_hash(text: str) -> Hashed:
             raise _Unusable("the hash has not the form that mosquitto_passwd writes")
     if text.startswith("$"):
         raise _Unusable("this kind of hash is not known; those of mosquitto_passwd are ($6$ and $7$)")
-    raise _Unusable("the password stands there readable; write the file with mosquitto_passwd")
+    raise _Unusable("the password stands there readable; write the file with mosquitto_passwd or `edgecore broker --add-user`")
 
 
 def _decode(text: str) -> bytes:

@@ -101,7 +101,7 @@ class Router:
             chosen.client.deliver(message, min(message.qos, chosen.qos), retain, chosen.identifiers, now)
 
     def _may_receive(self, client: Subscriber, topic: str) -> bool:
-        if client.identity.inside or self._authorizer.may_receive(client.identity, topic):
+        if self._authorizer.may_receive(client.identity, topic) or client.identity.inside:
             return True
         self._counters.dropped["not authorized"] += 1
         return False

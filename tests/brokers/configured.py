@@ -17,11 +17,12 @@ MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/s
 
 
 class Running:
-    """said: what the process has written to standard error so far."""
+    """said: what the process has written to standard error so far. killed: to be set by who kills it."""
 
     def __init__(self, process: trio.Process) -> None:
         self.process = process
         self.said = ""
+        self.killed = False
 
     async def hears(self, words: str, times: int = 1) -> None:
         """Waits until it has said so."""
@@ -48,6 +49,8 @@ async def running(config: Path, *, mosquitto: bool = False) -> AsyncIterator[Run
         broker = Running(process)
         await broker.hears(" running" if mosquitto else "broker listens")
         yield broker
+        if broker.killed:
+            return
         process.terminate()
         with trio.fail_after(10):
             assert await process.wait() == 0, broker.said

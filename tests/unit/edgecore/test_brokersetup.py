@@ -1,0 +1,73 @@
+"""Files that the configuration names, warnings about what is allowed, and users that are added."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import pytest
+
+from edgecore.brokerfile import parse
+from edgecore.brokersetup import Setup
+from edgecore.brokerusers import add_user
+from mqtt import passwords
+from mqtt.accessfile import AccessFileError
+
+
+def setup(text: str) -> Setup:
+    return Setup(parse(text.splitlines(), "broker.conf"))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("password_file /nowhere/p", "/nowhere/p: cannot be read: No such file or directory"),
+        ("acl_file /nowhere/a", "/nowhere/a: cannot be read: No such file or directory"),
+        ("acl_file /", "/: cannot be read: Is a directory"),
+        ("listener 1\ncertfile /nowhere/c\nkeyfile /nowhere/k", "broker.conf: line 1: listener :1: cannot read /nowhere/c"),
+    ],
+)
+def test_what_the_file_names_must_be_there(text: str, problem: str) -> None:
+    with pytest.raises(AccessFileError) as refused:
+        setup(text)
+    assert problem in str(refused.value)
+
+
+def test_what_is_perhaps_not_meant_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "p").touch(0o604)
+    with caplog.at_level(logging.WARNING):
+        setup(f"allow_anonymous true\npassword_file {tmp_path}/p\nlistener 1883\nlistener 1884 127.0.0.1\nlistener 0 /s")
+    assert [record.getMessage() for record in caplog.records] == [
+        "listener :1883: clients without a name are let in from this machine only",
+        "listener :1883: passwords are readable on their way; with certfile and keyfile they are not",
+        f"{tmp_path}/p is open to all users of this machine: chmod o= it",
+    ]
+
+
+def test_a_user_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "passwords"
+
+    def add(name: str, password: str) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(password.encode())))
+        add_user(file, name)
+
+    add("ann", "secret\n")
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o640)
+    add("eve", "pässword\r\n")
+    add("ann", "other")
+    users = passwords.load(file)
+    assert list(users) == ["eve", "ann"]
+    assert users["eve"].verify("pässword".encode())
+    assert users["ann"].verify(b"other")
+    assert file.stat().st_mode & 0o777 == 0o640
+    before = file.read_bytes()
+    for name, password in (("eve", ""), ("e:ve", "x"), ("", "x"), ("e\nve", "x")):
+        with pytest.raises(AccessFileError):
+            add(name, password)
+    assert file.read_bytes() == before
+    file.write_text("readable:password\n")
+    with pytest.raises(AccessFileError, match="line 1: user `readable`"):
+        add("eve", "x")
+    assert file.read_text() == "readable:password\n"
