@@ -65,6 +65,10 @@ class Link(Protocol):
         are half out ends the link; waiting for one's turn can be cancelled freely.
         """
 
+    async def reached(self) -> None:
+        """Returns when the peer's end has read everything that was sent before. Raises LinkClosed; when the link ends while it
+        waits, perhaps never: whoever reads hears of that."""
+
     async def receive(self) -> Message:
         """The next message.
 

@@ -62,6 +62,13 @@ class WebSocketLink:
         except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise LinkClosed(self._why(error)) from error
 
+    async def reached(self) -> None:
+        """By a ping: frames are read in order, and a peer (KubeEdge's, too) answers from where it reads."""
+        try:
+            await self._connection.ping()
+        except (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise LinkClosed(self._why(error)) from error
+
     async def receive(self) -> Message:
         while (message := await self._receive()).operation in RESERVED:
             with suppress(MessageTooBig):

@@ -44,17 +44,31 @@ class _Pending:
 
 
 @dataclass(eq=False)
-class _Event:
-    """written: set when it was handed to the link, or will never be. failure: why not. awaited: somebody will be told."""
+class Sending:
+    """A message on its way; what becomes of it somebody wants to know, or (``asked`` false) nobody."""
 
     message: Message
-    awaited: bool = False
-    written: trio.Event = field(default_factory=trio.Event)
-    failure: Exception | None = None
+    asked: bool = False
+    _done: trio.Event = field(default_factory=trio.Event)
+    _failure: Exception | None = None
 
     def finish(self, failure: Exception | None = None) -> None:
-        self.failure = failure
-        self.written.set()
+        """For the outbox."""
+        self._failure = failure
+        self._done.set()
+
+    def break_off(self) -> None:
+        """For the outbox: the link has ended."""
+        self.finish(Offline(f"{self.message.operation} {self.message.resource}: the link to the cloud broke"))
+
+    async def arrived(self) -> None:
+        """Returns when the cloud's end of the link has read it.
+
+        Raises Offline: the link broke before that was known; MessageTooBig: no link can carry it.
+        """
+        await self._done.wait()
+        if self._failure is not None:
+            raise self._failure
 
 
 class Outbox:
@@ -65,8 +79,10 @@ class Outbox:
         self._queue: KeyedQueue[Hashable, _Pending] = KeyedQueue()
         self._sent: dict[str, _Pending] = {}
         self._acks: trio.MemorySendChannel[Message] | None = None
-        self._events: deque[_Event] = deque()
+        self._events: deque[Sending] = deque()
         self._event_wake = trio.Event()
+        self._written: deque[Sending] = deque()
+        self._written_wake = trio.Event()
         self.dropped_events = 0
         """Events that found no link, or no room."""
         self.late_answers = 0
@@ -137,25 +153,23 @@ class Outbox:
         if not self.connected or len(self._events) >= _EVENTS:
             self.dropped_events += 1
             return False
-        self._add(_Event(message))
+        self._add(Sending(message))
         return True
 
-    async def send(self, message: Message) -> None:
-        """Returns when the message was handed to the link, in the order of the calls; whether it arrives nobody says.
+    def send(self, message: Message) -> Sending:
+        """Sends what the cloud does not answer, in the order of the calls, and tells whether it has arrived.
 
-        Raises Offline: no link, the link broke before, or too much waits already; MessageTooBig: no link can carry it.
+        Raises Offline: there is no link, or too much waits already.
         """
         if not self.connected:
             raise Offline(f"{message.operation} {message.resource}: there is no link to the cloud now")
         if len(self._events) >= _EVENTS:
             raise Offline(f"{message.operation} {message.resource}: {_EVENTS} messages wait for the link already")
-        event = _Event(message, awaited=True)
-        self._add(event)
-        await event.written.wait()
-        if event.failure is not None:
-            raise event.failure
+        sending = Sending(message, asked=True)
+        self._add(sending)
+        return sending
 
-    def _add(self, event: _Event) -> None:
+    def _add(self, event: Sending) -> None:
         self._events.append(event)
         self._event_wake.set()
 
@@ -166,7 +180,7 @@ class Outbox:
 
         Raises LinkClosed (in an exception group).
         """
-        self._queue, self._sent, self._event_wake = KeyedQueue(), {}, trio.Event()
+        self._queue, self._sent, self._event_wake, self._written_wake = KeyedQueue(), {}, trio.Event(), trio.Event()
         acks, waiting = trio.open_memory_channel[Message](_ACKS)
         self._acks = acks
         pace = Pace(self._qps, self._burst)
@@ -175,6 +189,7 @@ class Outbox:
                 nursery.start_soon(self._write_acks, link, waiting)
                 nursery.start_soon(self._write_requests, link, pace)
                 nursery.start_soon(self._write_events, link, pace)
+                nursery.start_soon(self._confirm, link)
                 on_open()
         finally:
             self._acks = None
@@ -202,16 +217,28 @@ class Outbox:
                 self._event_wake = trio.Event()
                 await self._event_wake.wait()
             await trio.sleep(pace.reserve(trio.current_time()))
-            event = self._events.popleft()
-            failure: Exception | None = Offline(f"{event.message.operation} {event.message.resource}: the link broke")
+            event = self._events[0]
             try:
                 await link.send(event.message)
-                failure = None
             except MessageTooBig as error:
                 log.error("dropped: %s", error)
-                failure = error
-            finally:
-                event.finish(failure)
+                event.finish(error)
+            else:
+                if event.asked:
+                    self._written.append(event)
+                    self._written_wake.set()
+            self._events.popleft()
+
+    async def _confirm(self, link: Link) -> None:
+        """Finds out what has arrived, for all that was written meanwhile at once."""
+        while True:
+            while not self._written:
+                self._written_wake = trio.Event()
+                await self._written_wake.wait()
+            number = len(self._written)
+            await link.reached()
+            for _ in range(number):
+                self._written.popleft().finish()
 
     def _fail_all(self) -> None:
         lost = list(self._sent.values())
@@ -226,7 +253,7 @@ class Outbox:
             pending.finish(None, "the link to the cloud broke")
         while len(self._queue):
             self._queue.get_nowait()[1].finish(None, "the link to the cloud broke")
-        self.dropped_events += sum(not event.awaited for event in self._events)
-        while self._events:
-            event = self._events.popleft()
-            event.finish(Offline(f"{event.message.operation} {event.message.resource}: the link broke"))
+        self.dropped_events += sum(not event.asked for event in self._events)
+        for waiting in (self._written, self._events):
+            while waiting:
+                waiting.popleft().break_off()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from clouds.scripted import ScriptedCloud, edge_config
+from faults.proxy import proxy
 from ports import free_port
 
 from beehive.message import Message, build
@@ -170,3 +172,23 @@ async def test_keadm_sees_the_broker_of_the_edge(edge: App, capsys: pytest.Captu
     view = edge.store.database.path.with_name("broker.sock")
     assert await trio.to_thread.run_sync(main, ["ctl", "broker", "--socket", str(view), "clients"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["upload", "-", "yes"]
+
+
+async def test_uploads_that_a_dead_link_has_swallowed_go_again(
+    cloud: ScriptedCloud, config: EdgeCore, start_edge: StartEdge
+) -> None:
+    with proxy(cloud.port) as network:
+        config.modules.edgeHub.websocket.server = f"127.0.0.1:{network.port}"
+        async with start_edge(config) as app:
+            await cloud.connected()
+            await bus_runs(app)
+            await mosquitto_pub(app, "-q", "1", "-t", "a/user/b", "-m", "0")
+            await cloud.until(lambda: len(uploads(cloud)) == 1)
+            network.stalled = True
+            for number in range(1, 6):
+                await mosquitto_pub(app, "-q", "1", "-t", "a/user/b", "-m", str(number))
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            network.cut()
+            network.stalled = False
+            await cloud.until(lambda: len({text for _, text in uploads(cloud)}) == 6)
+    assert list(dict.fromkeys(text for _, text in uploads(cloud))) == [str(number) for number in range(6)]

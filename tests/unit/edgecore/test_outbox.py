@@ -18,6 +18,8 @@ class Wire:
         self.sent: list[Message] = []
         self.gate = trio.Event()
         self.gate.set()
+        self.told = trio.Event()
+        self.told.set()
         self.broken = False
 
     @property
@@ -29,6 +31,9 @@ class Wire:
         if self.broken:
             raise LinkClosed("broken")
         self.sent.append(message)
+
+    async def reached(self) -> None:
+        await self.told.wait()
 
     async def receive(self) -> Message:
         await trio.sleep_forever()
@@ -169,3 +174,44 @@ def test_pace_recovers() -> None:
     for _ in range(5):
         pace.reserve(0.0)
     assert pace.reserve(100.0) == 0.0
+
+
+async def arrivals(outbox: Outbox, said: list[str], *names: str) -> None:
+    """Sends and notes what becomes of it."""
+    for name, sending in [(name, outbox.send(request(name))) for name in names]:
+        try:
+            await sending.arrived()
+            said.append(name)
+        except Offline:
+            said.append(f"{name} lost")
+
+
+async def test_what_is_sent_has_arrived_when_the_other_end_says_so(nursery: trio.Nursery) -> None:
+    outbox, wire, said = Outbox(), Wire(), list[str]()
+    await opened(nursery, outbox, wire)
+    wire.told = trio.Event()
+    nursery.start_soon(arrivals, outbox, said, "a", "b")
+    await wait_all_tasks_blocked()
+    assert [message.resource for message in wire.sent] == ["ns/lease/a", "ns/lease/b"]
+    assert said == []
+    wire.told.set()
+    await wait_all_tasks_blocked()
+    assert said == ["a", "b"]
+
+
+async def test_what_was_only_written_when_the_link_broke_is_not_said_to_have_arrived() -> None:
+    outbox, wire, said = Outbox(), Wire(), list[str]()
+    wire.told = trio.Event()
+    async with trio.open_nursery() as outer, trio.open_nursery() as nursery:
+        await opened(nursery, outbox, wire)
+        outer.start_soon(arrivals, outbox, said, "a")
+        await wait_all_tasks_blocked()
+        assert len(wire.sent) == 1
+        wire.gate = trio.Event()
+        outer.start_soon(arrivals, outbox, said, "b")
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert said == ["a lost", "b lost"]
+    assert outbox.dropped_events == 0
+    with pytest.raises(Offline):
+        outbox.send(request("c"))
