@@ -23,7 +23,7 @@ from mqtt.journal import Journal, Memory
 from mqtt.limits import Limits
 from mqtt.link import Link
 from mqtt.listeners import OUT_OF_DESCRIPTORS, Door, Listener, open_doors
-from mqtt.moment import MOMENT, moment
+from mqtt.moment import moment
 from mqtt.reasons import Reason
 from mqtt.router import CLOSED
 from mqtt.sockets import Gone, Socket, TlsContext
@@ -37,6 +37,8 @@ _READ: Final = 64 * 1024
 _ROUND: Final = 256
 _TURN: Final = 0.005
 """Seconds after which other tasks of the program have their turn, however many sockets are ready."""
+_OFTEN: Final = 0.001
+"""Seconds between messages that follow each other so closely that the next one is waited for outside of trio's loop."""
 _LAST_WORDS: Final = 5.0
 """Seconds in which a client must take what is still to be sent when its connection ends."""
 _LINGER: Final = 2.0
@@ -108,8 +110,7 @@ class Broker:
             await trio.lowlevel.wait_readable(fd)
             before, now = now, trio.current_time()
             until = now + _TURN
-            # Who comes seldom need not be waited for.
-            often = now - before < MOMENT
+            often = now - before < _OFTEN
             # What becomes ready meanwhile is served in the same turn: it saves the way through trio's own loop.
             while now < until and (ready := poll(0, _ROUND)):
                 self._serve(ready, now)

@@ -2,7 +2,7 @@
 
 The way through trio's loop and back takes as long as all else that the broker does with a message that comes alone. So a broker
 that has just had something to do waits here, in a poll of its own that trio's poll stands in, too: whatever trio waits for (other
-sockets, threads, signals) ends this waiting at once, as does a task that can run. Only deadlines may come as much later as a
+sockets, threads, signals) ends this waiting at once, and tasks that can run come first. Deadlines may come as much later as a
 moment is long.
 """
 
@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import trio
 
-MOMENT: Final = 0.001
-"""Seconds; a poll knows nothing shorter."""
+MOMENT: Final = 0.005
+"""Seconds. Were it shorter than a tick of the kernel (4 ms), setting the timer would cost as much as the message."""
 
 
 class Moment:
