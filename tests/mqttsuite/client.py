@@ -41,6 +41,23 @@ class Deviation(AssertionError):
     """The server did something else than the clause says."""
 
 
+def frame(first: int, *body: bytes) -> bytes:
+    """A packet of any bytes with the right remaining length."""
+    length = sum(map(len, body))
+    size = bytearray()
+    while True:
+        size.append(length & 127 | (128 if length > 127 else 0))
+        length >>= 7
+        if not length:
+            return b"".join((bytes((first,)), size, *body))
+
+
+def text(value: str | bytes) -> bytes:
+    """A string with its length in front, whatever it is."""
+    raw = value.encode() if isinstance(value, str) else value
+    return len(raw).to_bytes(2, "big") + raw
+
+
 def short(packet: Packet | None) -> str:
     """``PUBLISH``, or that there was none, for the table and for messages."""
     if packet is None:
@@ -52,7 +69,7 @@ def short(packet: Packet | None) -> str:
 
 
 class Client:
-    """patience: seconds that it waits for anything."""
+    """patience: seconds that it waits for anything. received: all bytes that came. retained: topics that it has kept something at."""
 
     def __init__(self, port: int, version: Version, patience: float) -> None:
         self.version = version
@@ -62,6 +79,7 @@ class Client:
         self.decoder = Decoder(1 << 28, version)
         self.client_id = ""
         self.received = b""
+        self.retained: set[str] = set()
         self._came: deque[Packet] = deque()
         self._packet_id = 100
         self._marks = 0
@@ -115,6 +133,8 @@ class Client:
         """Sends a CONNECT and returns the answer."""
         self.client_id = client_id
         connect.setdefault("keep_alive", 60)
+        if (will := connect.get("will")) is not None and will.retain:
+            self.retained.add(will.topic)
         self.send(Connect(self.version, client_id, **connect))
         return self.expect(ConnAck)
 
@@ -159,6 +179,8 @@ class Client:
     def publish(self, topic: str, payload: bytes = b"x", qos: int = 0, **more: Any) -> Reason:
         """The whole exchange of the QoS; returns what the server said to it."""
         packet_id = self.number() if qos else 0
+        if more.get("retain"):
+            self.retained.add(topic)
         self.send(Publish(topic, payload, qos, packet_id=packet_id, **more))
         if qos == 1:
             return self._of(PubAck, packet_id).reason
@@ -194,9 +216,9 @@ class Client:
     def payloads(self, count: int) -> list[bytes]:
         return [self.message().payload for _ in range(count)]
 
-    def nothing_from(self, publisher: Client) -> list[Packet]:
+    def nothing_from(self, publisher: Client, *, acknowledge: bool = True) -> list[Packet]:
         """Everything that this client gets before a message that the publisher sends now: after what it has sent before, there
-        is nothing else to come. No clock is needed for that."""
+        is nothing else to come. No clock is needed for that. acknowledge: what comes, for a server may wait for it."""
         self._marks += 1
         mark = f"mark/{self.client_id}/{self._marks}"
         self.subscribe(mark)
@@ -209,6 +231,8 @@ class Client:
             if isinstance(packet, Publish) and packet.topic == mark:
                 return before
             before.append(packet)
+            if acknowledge and isinstance(packet, Publish):
+                self.acknowledge(packet)
 
     def silent_from(self, publisher: Client) -> None:
         """Nothing that the publisher has sent so far comes here."""

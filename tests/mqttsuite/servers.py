@@ -1,7 +1,7 @@
 """The servers that the conformance suite runs against: ours, mosquitto and amqtt, each as a process of its own.
 
-All of them let in who gives no name and the user ``conformance`` with the password ``secret``, refuse everybody else, and let
-nobody publish or subscribe to ``forbidden/#``.
+All of them let in who gives no name and the user ``conformance`` with the password ``secret``, refuse everybody else, and
+(but amqtt) let nobody publish or subscribe to ``forbidden/#``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
+
+from ports import free_port
 
 from mqtt.packets import Version
 
@@ -59,11 +61,8 @@ class Server(ABC):
         if self._process is not None and self._process.poll() is None:
             return
         self.deaths += self._process is not None
-        # Another program may take the port between our look and its start.
-        for _ in range(3):
-            if self._start(_free_port()):
-                return
-        raise AssertionError(f"{self.name} does not start: {self.log.read_text(errors='replace')[-2000:]}")
+        if not self._start(free_port()):
+            raise AssertionError(f"{self.name} does not start: {self.log.read_text(errors='replace')[-2000:]}")
 
     def _start(self, port: int) -> bool:
         command = self.command(port)
@@ -86,12 +85,6 @@ class Server(ABC):
             self._process.kill()
             self._process.wait()
             self._process = None
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Ours(Server):

@@ -48,6 +48,9 @@ _TITLES = {
     "4.6": "order",
     "4.7": "topics and filters",
     "4.9": "flow control",
+    "4.2": "transport",
+    "6.0": "WebSocket",
+    "7.1": "transport",
     "4.12": "extended authentication",
 }
 _OTHER_TITLES = {"3.1.1": {"4.8": "errors"}, "5.0": {"4.8": "shared subscriptions", "4.13": "errors"}}
