@@ -30,7 +30,7 @@ RECORD = os.environ.get("CONFORMANCE_RECORD", "")
 """A file that gets what each case found, instead of comparing that with what is known."""
 SOMETIMES = "sometimes: "
 """In known.json: what a server does in some runs only. Both outcomes are right then."""
-PATIENCE, PATIENCE_WITH_KNOWN = 2.0 if RECORD else 8.0, 0.25
+PATIENCE, PATIENCE_WITH_KNOWN = 3.0 if RECORD else 10.0, 0.1
 """Seconds to wait for what a server must do, and for what it is known not to do."""
 
 

@@ -69,7 +69,8 @@ def short(packet: Packet | None) -> str:
 
 
 class Client:
-    """patience: seconds that it waits for anything. received: all bytes that came. retained: topics that it has kept something at."""
+    """patience: seconds that it waits for anything. received: all bytes that came. retained: where it has
+    left a message."""
 
     def __init__(self, port: int, version: Version, patience: float) -> None:
         self.version = version

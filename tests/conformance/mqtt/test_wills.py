@@ -108,7 +108,7 @@ def test_will_is_not_retained(bench: Bench) -> None:
 @case("3.1.2-17", "3.1.2-15")
 def test_will_is_retained(bench: Bench) -> None:
     """retains a will that is to be retained"""
-    subscriber, publisher = bench.pair()
+    subscriber, _ = bench.pair()
     with_will(bench, Will(bench.topic(), b"will", retain=True)).reset()
     comes(subscriber)
     later = bench.client("l")
