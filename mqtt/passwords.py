@@ -18,7 +18,7 @@ from typing import Final
 from mqtt.accessfile import AccessFileError, read_lines
 
 ITERATIONS: Final = 50_000
-"""Of hashes that are made here: about 40 ms of one core of a small computer is what each guess costs."""
+"""Of hashes that are made here: each guess costs 35 ms of a server's core, and more of a small computer's."""
 MOST_ITERATIONS: Final = 5_000_000
 """More would hold up all who log in for seconds."""
 _HASH_BYTES: Final = 64

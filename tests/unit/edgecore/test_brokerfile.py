@@ -76,6 +76,11 @@ def test_every_key_of_limits_is_a_limit() -> None:
     assert not set(KEYS) & set(ELSEWHERE)
 
 
+def test_every_key_is_documented() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "mqtt.md").read_text()
+    assert [key for key in KEYS if f"`{key}`" not in text and key != "listener"] == []
+
+
 TLS = "listener 8883\ncertfile /c\nkeyfile /k"
 
 
