@@ -179,8 +179,8 @@ def _status(socket: Path, output: str = "table") -> None:
         click.echo(json.dumps(status))
         return
     click.echo(f"{status['version']}, up {duration(status['uptime'])}, listens on {', '.join(status['listeners']) or 'nothing'}")
-    if status["journalFailing"]:
-        click.echo(f"the disk does not take what has to be kept: {status['journalFailing']}")
+    if status["failing"]:
+        click.echo(f"the disk does not take what has to be kept: {status['failing']}")
     for key, text in _STATUS:
         click.echo(f"{status[key]:>12}  {text}")
     for key, text in (("dropped", "messages dropped"), ("closed", "connections closed")):

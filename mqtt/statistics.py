@@ -26,8 +26,8 @@ _MINUTES: Final = (1, 5, 15)
 class Figures:
     """uptime: seconds. connections: of the network, with those that are not clients yet. connected, sessions: clients, and the
     sessions that wait for theirs, too. queued: messages of QoS 1 and 2 behind those in flight. unsent: bytes that networks have
-    not taken yet. unrecorded: batches that the disk has not got. The rest has counted since the start; accepted: connections,
-    admitted: CONNECTs, expired: sessions."""
+    not taken yet. unrecorded: batches that the disk has not got; failing: what is wrong with it, "" when nothing is known. The
+    rest has counted since the start; accepted: connections, admitted: CONNECTs, expired: sessions, commits: of the journal."""
 
     uptime: float
     connections: int
@@ -43,6 +43,8 @@ class Figures:
     admitted: int
     expired: int
     unrecorded: int
+    failing: str
+    commits: int
     dropped: Mapping[str, int]
     closed: Mapping[str, int]
     connected: int = 0
@@ -83,6 +85,9 @@ def figures(core: Core, now: float) -> Figures:
         admitted=counters.admitted,
         expired=counters.expired,
         unrecorded=core.journal.newest - core.journal.written,
+        # A journal on a disk can say these.
+        failing=getattr(core.journal, "failing", ""),
+        commits=getattr(core.journal, "commits", 0),
         dropped=dict(counters.dropped),
         closed=dict(counters.closed),
     )

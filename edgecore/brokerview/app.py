@@ -59,9 +59,7 @@ class View:
             await self._list(path, scope["query_string"], send)
 
     async def _status(self) -> dict[str, Any]:
-        status = {"version": self._version, "listeners": self._listeners, **asdict(await survey(self._core))}
-        # What a journal on a disk can say; the one in memory has no such trouble.
-        return status | {"journalFailing": getattr(self._core.journal, "failing", "")}
+        return {"version": self._version, "listeners": self._listeners, **asdict(await survey(self._core))}
 
     async def _list(self, path: str, query: bytes, send: Send) -> None:
         try:

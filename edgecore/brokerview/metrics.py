@@ -29,6 +29,8 @@ def families(found: Figures, version: str) -> Iterator[Family]:
     yield gauge("mqtt_queued_bytes", "What waiting messages take in memory, about.", found.queued_bytes)
     yield gauge("mqtt_unsent_bytes", "Bytes that networks have not taken.", found.unsent)
     yield gauge("mqtt_journal_unrecorded_batches", "Batches of the journal that are not on disk.", found.unrecorded)
+    yield gauge("mqtt_journal_failing", "1 while the disk does not take what has to be kept.", bool(found.failing))
+    yield counter("mqtt_journal_commits_total", "Transactions of the journal.", found.commits)
     yield counter("mqtt_messages_received_total", "Messages (PUBLISH) from clients.", found.received)
     yield counter("mqtt_messages_sent_total", "Messages (PUBLISH) to clients, each once.", found.sent)
     yield counter("mqtt_bytes_received_total", "Bytes of MQTT from clients.", found.bytes_received)

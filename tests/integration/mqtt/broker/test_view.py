@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import trio
+from brokers.ledger import Ledger
 from brokers.sockets import RawClient
 
 from edgecore.brokerview.serve import serve_metrics, serve_view
@@ -178,3 +179,17 @@ async def test_a_bad_question_is_refused(start: Start, nursery: trio.Nursery, tm
         for query in ("limit=x", "limit=-1", "limit=" + "9" * 30, "color=red", "&".join(f"x{n}=1" for n in range(20))):
             assert (await client.get(f"/clients?{query}")).status_code == 400, query
         assert (await client.get("/clients?match=[a")).status_code == 200
+
+
+async def test_a_disk_that_fails_is_seen(
+    start: Start, nursery: trio.Nursery, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = Ledger()
+    broker = await start(journal=ledger)
+    path = tmp_path / "view"
+    await nursery.start(partial(serve_view, broker, path))
+    assert "the disk" not in (await keadm(capsys, path))[0]
+    ledger.failing = "database or disk is full"  # type: ignore[attr-defined]
+    assert "the disk does not take what has to be kept: database or disk is full" in (await keadm(capsys, path))[0]
+    async with httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=str(path)), base_url="http://view") as client:
+        assert "\nmqtt_journal_failing 1\n" in (await client.get("/metrics")).text
