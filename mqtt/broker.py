@@ -45,7 +45,7 @@ _LINGER: Final = 2.0
 """Seconds in which a client that was refused may read why, and close."""
 _ACCEPT_PAUSE: Final = 0.25
 _BEHIND: Final = 20_000
-"""Records that the journal may be behind before nothing more is read."""
+"""Records that the journal may be behind before nothing more is read from those who wait for it."""
 
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
@@ -118,9 +118,6 @@ class Broker:
                     now = trio.current_time()
                     break
                 now = trio.current_time()
-            # A journal that is far behind holds up who gives it more.
-            while self._journal.records - self._committed > _BEHIND and self._committing:
-                await self._progress.wait()
 
     def _serve(self, ready: list[tuple[int, int]], now: float) -> None:
         sockets = self._sockets
@@ -144,6 +141,12 @@ class Broker:
         link = sock.link
         if link.closing or link.asking is not None or link.buffered > self._most or link.pace > now or sock.lingering:
             self._read_not(sock, now)
+            return
+        if link.hold > self._journal.written and self._journal.records - self._committed > _BEHIND:
+            # A disk that is too slow, or takes nothing any more, holds up only those who give it more.
+            self._sealed.add(sock)
+            sock.reading = False
+            self._watch(sock)
             return
         try:
             data = sock.read(_READ)
@@ -295,6 +298,7 @@ class Broker:
             await trio.sleep(min(max(self.core.deadline() - now, 0.01), 1.0))
             now = trio.current_time()
             self.core.tick(now)
+            self._journal.tick()
             self.flush(now)
             for sock in [each for each in self._leaving if (each.give_up or inf) <= now]:
                 self._drop(sock, now)

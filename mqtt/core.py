@@ -284,6 +284,10 @@ class Core:
         if isinstance(answer, Reason):
             self._deny(link, answer)
             return
+        if self.journal.failing and expiry_of(connect.clean_start, connect.version, connect.properties):
+            # It would wait for an answer until it gives up.
+            self._deny(link, Reason.SERVER_UNAVAILABLE)
+            return
         known = self.clients.sessions.get(answer.client_id)
         if known is None and self.clients.full:
             self._deny(link, Reason.QUOTA_EXCEEDED)

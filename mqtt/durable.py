@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 FILE: Final = "mqtt.db"
 """The usual name in a folder of its own."""
+_JUMP: Final = 2.0
+"""Seconds by which the wall clock may differ from ours before we follow it."""
 _PAUSES: Final = (0.1, 10.0)
 """Seconds between attempts on a disk that does not take what is written: the shortest and the longest."""
 
@@ -72,10 +74,12 @@ class Durable:
         self._last_message = 0
         self._open = Batch(1)
         self._closed: Batch | None = None
+        self._offset = 0.0
 
     async def open(self, now: float) -> Saved:
         """What was kept. A damaged file is set aside. Raises JournalError."""
         wall = self._wall()
+        self._offset = wall - now
         found = await trio.to_thread.run_sync(self.file.open, wall, limiter=self._limiter)
         return self._restore(found, now, wall)
 
@@ -97,11 +101,7 @@ class Durable:
         return Saved(sessions, [messages[key] for key in found.retained.values()])
 
     def _message(self, key: int, found: FoundMessage, back: float) -> Message:
-        expires = found.expires
-        if expires is not None:
-            # Not longer than it had at first, even if the clock was set back.
-            most = (found.packet.properties or {}).get("message_expiry", UNLIMITED)
-            expires = min(expires + back, self._wall() + back + most)
+        expires = None if found.expires is None else found.expires + back
         message = Message(found.packet, found.sender, expires)
         message.stored = key
         return message
@@ -123,7 +123,7 @@ class Durable:
             )
         remaining = inf
         if found.disconnected is not None:
-            remaining = min(found.expiry - (wall - found.disconnected), found.expiry)
+            remaining = found.expiry - (wall - found.disconnected)
         return SavedSession(
             found.client_id, found.username, found.expiry, remaining, found.subscriptions, deliveries, found.received
         )
@@ -256,6 +256,8 @@ class Durable:
 
     def retained(self, topic: str, message: Message | None) -> None:
         old = self._retained.pop(topic, None)
+        if old is None and message is None:
+            return
         key = None
         if message is not None:
             key = self._retained[topic] = self._refer(message)
@@ -265,6 +267,14 @@ class Durable:
         self._recorded()
 
     # Commits.
+
+    def tick(self) -> None:
+        """When the wall clock jumps, what is on disk has to move with it: nobody may lose a session because a clock was set."""
+        if abs(self._jumped()) > _JUMP:
+            self._recorded()
+
+    def _jumped(self) -> float:
+        return self._wall() - self._clock() - self._offset
 
     async def commit(self) -> None:
         """See the protocol. Raises JournalError when the file was damaged meanwhile, or was closed."""
@@ -289,8 +299,11 @@ class Durable:
         pause, longest = _PAUSES
         while True:
             try:
-                offset = self._wall() - self._clock()
+                jump = self._jumped()
+                batch.shift = jump if abs(jump) > _JUMP else 0.0
+                offset = self._offset + batch.shift
                 await trio.to_thread.run_sync(self.file.write, batch, offset, limiter=self._limiter)
+                self._offset = offset
                 break
             except DiskFault as error:
                 self._complain(str(error))

@@ -89,14 +89,14 @@ class JournalFile:
             raise
         except sqlite3.Error as error:
             self.close()
-            if _code(error) in _DAMAGE or not isinstance(error, sqlite3.OperationalError):
-                raise Damaged(f"{self.path} is damaged: {error}") from error
-            raise JournalError(self._said(error)) from error
+            if _code(error) in _FAULTS:
+                raise JournalError(self._said(error)) from error
+            raise Damaged(f"{self.path} is damaged: {error}") from error
 
     def _check(self, connection: sqlite3.Connection) -> None:
         verdict = [str(line) for (line,) in connection.execute("PRAGMA integrity_check(3)")]
         if verdict != ["ok"]:
-            raise Damaged(f"{self.path} is damaged: {'; '.join(verdict)}")
+            raise Damaged(f"{self.path} is damaged: {'; '.join(verdict)}".replace("\n", "; "))
 
     def _said(self, error: sqlite3.Error) -> str:
         if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

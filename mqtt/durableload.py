@@ -16,6 +16,9 @@ from mqtt.topics import Subscription
 from mqtt.wire import Reader
 
 _CLEANING: Final = (
+    # The clock was set back: nothing lives longer for it than it might have from the start.
+    "UPDATE session SET disconnected = :wall WHERE disconnected > :wall",
+    "UPDATE message SET expires = :wall + lifetime WHERE expires > :wall + lifetime",
     "DELETE FROM session WHERE disconnected IS NOT NULL AND disconnected + expiry <= :wall",
     # Whoever was connected when the broker ended waits from now on.
     "UPDATE session SET disconnected = :wall WHERE disconnected IS NULL AND expiry < :unlimited",
@@ -83,7 +86,8 @@ def load(connection: sqlite3.Connection, wall: float) -> Found:
     for statement in _CLEANING:
         connection.execute(statement, {"wall": wall, "unlimited": UNLIMITED})
     connection.execute("COMMIT")
-    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    # As a script: a statement that is executed here gives back one page with each row that is fetched, and no row.
+    connection.executescript("PRAGMA incremental_vacuum;")
     try:
         messages = {row[0]: _message(row) for row in connection.execute("SELECT * FROM message")}
         retained = {topic: key for topic, key in connection.execute("SELECT * FROM retained") if messages[key]}
@@ -93,7 +97,7 @@ def load(connection: sqlite3.Connection, wall: float) -> Found:
 
 
 def _message(row: tuple[Any, ...]) -> FoundMessage:
-    _, topic, payload, qos, retain, sender, properties, expires = row
+    _, topic, payload, qos, retain, sender, properties, expires, _ = row
     packet = Publish(topic, bytes(payload), qos, bool(retain), properties=_properties(properties))
     return FoundMessage(packet, sender, expires)
 

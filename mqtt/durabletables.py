@@ -13,7 +13,7 @@ from mqtt.propertycodec import write_properties
 
 _FIRST: Final = (
     "CREATE TABLE message (key INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL, qos INTEGER NOT NULL, "
-    "retain INTEGER NOT NULL, sender TEXT NOT NULL, properties BLOB, expires REAL)",
+    "retain INTEGER NOT NULL, sender TEXT NOT NULL, properties BLOB, expires REAL, lifetime INTEGER)",
     "CREATE TABLE session (key INTEGER PRIMARY KEY, client_id TEXT NOT NULL UNIQUE, username TEXT, expiry INTEGER NOT NULL, "
     "disconnected REAL)",
     "CREATE TABLE subscription (session INTEGER, filter TEXT, qos INTEGER NOT NULL, no_local INTEGER NOT NULL, "
@@ -26,7 +26,8 @@ _FIRST: Final = (
     "CREATE TABLE retained (topic TEXT PRIMARY KEY, message INTEGER NOT NULL) WITHOUT ROWID",
 )
 """Times are seconds since 1970 by the wall clock. session.disconnected: NULL while connected or when it waits for ever.
-delivery.message: NULL when only the packet identifier is still needed. message.properties: as in a PUBLISH of MQTT 5.0."""
+message.properties: as in a PUBLISH of MQTT 5.0. message.lifetime: the seconds that it had at first. delivery.message: NULL when
+only the packet identifier is still needed."""
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
 """Each brings the schema one version up; its place, from 1, is that version (``PRAGMA user_version``)."""
@@ -45,7 +46,9 @@ def write(connection: sqlite3.Connection, batch: Batch, offset: float) -> None:
         for table in _CHILDREN:
             connection.execute(f"DELETE FROM {table} WHERE session = ?", (key,))  # noqa: S608 - the three names above
     messages = batch.messages
-    many("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (_message(key, each, offset) for key, each in messages.items()))
+    many(
+        "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (_message(key, each, offset) for key, each in messages.items())
+    )
     for statement, rows in _STATEMENTS:
         many(statement, (row for change in batch.changes.values() for row in rows(change, offset)))
     many("DELETE FROM retained WHERE topic = ?", ((topic,) for topic, key in batch.retained.items() if key is None))
@@ -65,6 +68,7 @@ def _message(key: int, message: Message, offset: float) -> tuple[object, ...]:
         message.sender,
         write_properties(properties, PacketType.PUBLISH) if properties else None,
         None if message.expires is None else message.expires + offset,
+        (properties or {}).get("message_expiry"),
     )
 
 

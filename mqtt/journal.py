@@ -81,6 +81,8 @@ class Journal(Protocol):
     """The newest batch in which something is recorded: the open one, or the last that was closed."""
     written: int
     """The newest batch that is on disk, with all before it."""
+    failing: str
+    """Why nothing can be written for now, for a person; "" while all is well."""
     records: int
     """How many records there have been; who compares it before and after knows whether something was recorded."""
 
@@ -120,6 +122,9 @@ class Journal(Protocol):
 
     def retained(self, topic: str, message: Message | None) -> None: ...
 
+    def tick(self) -> None:
+        """About once a second: time for what does not come from a record."""
+
     async def commit(self) -> None:
         """Closes the open batch and returns when it is on disk, with ``written`` set. Later records are of the next.
 
@@ -133,6 +138,7 @@ class Memory:
     newest = 0
     written = 0
     records = 0
+    failing = ""
 
     async def open(self, now: float) -> Saved:
         return Saved()
@@ -171,6 +177,9 @@ class Memory:
         return
 
     def retained(self, topic: str, message: Message | None) -> None:
+        return
+
+    def tick(self) -> None:
         return
 
     async def commit(self) -> None:

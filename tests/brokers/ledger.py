@@ -26,6 +26,7 @@ class Ledger:
         self.newest = 0
         self.written = 0
         self.records = 0
+        self.failing = ""
         self._open: list[Callable[[], object]] = []
         self._batch = 1
 
@@ -54,6 +55,9 @@ class Ledger:
         return Saved(self.saved(), list(self.disk.retained.values()))
 
     async def close(self) -> None:
+        return
+
+    def tick(self) -> None:
         return
 
     def saved(self) -> list[SavedSession]:
