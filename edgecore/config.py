@@ -1,7 +1,7 @@
 """edgecore.yaml (``edgecore.config.kubeedge.io/v1alpha2``), typed. Unknown keys are errors.
 
-Source of keys and defaults: KubeEdge 1.23: api/apis/componentconfig/edgecore/v1alpha2. Two keys are ours:
-``modules.edged.runtime`` and ``modules.edged.dockerEndpoint``.
+Source of keys and defaults: KubeEdge 1.23: api/apis/componentconfig/edgecore/v1alpha2. Three keys are ours:
+``modules.edged.runtime``, ``modules.edged.dockerEndpoint`` and ``modules.eventBus.mqttBrokerConfig``.
 """
 
 # ruff: noqa: N815 - these are the names in the file
@@ -114,10 +114,13 @@ class EventBusTLS(msgspec.Struct, kw_only=True):
 
 
 class EventBus(msgspec.Struct, kw_only=True):
+    """mqttBrokerConfig: a file in the form of mosquitto.conf for the internal broker; then mqttServerInternal does not count."""
+
     enable: bool = True
     mqttMode: int = 2
     mqttServerExternal: str = "tcp://127.0.0.1:1883"
     mqttServerInternal: str = "tcp://127.0.0.1:1884"
+    mqttBrokerConfig: str = ""
     mqttQOS: int = 0
     mqttRetain: bool = False
     mqttSessionQueueSize: int = 100

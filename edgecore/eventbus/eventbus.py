@@ -8,7 +8,9 @@ orders of the cloud, answers of the twin -> publish: embedded broker, inbox "ext
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -20,19 +22,22 @@ from beehive.sqlite import StoreError
 from edgecore.brokerview.serve import serve_view
 from edgecore.edgehub.outbox import Outbox
 from edgecore.eventbus import messages
+from edgecore.eventbus.embedded import Embedded
 from edgecore.eventbus.external import Causes, Connection
 from edgecore.eventbus.incoming import Incoming
 from edgecore.eventbus.messages import Publication, Subscribe
 from edgecore.eventbus.outgoing import Outgoing
 from edgecore.eventbus.rules import Rules
 from edgecore.eventbus.settings import BusSettings, External
-from edgecore.eventbus.topics import UPLOADS, is_broker_s
+from edgecore.eventbus.subscriber import Subscriber
+from edgecore.eventbus.topics import TWINS, UPLOADS, is_broker_s, is_twin
 from edgecore.eventbus.uplink import Uplink
 from edgecore.store import Store
 from edgecore.version import program_version
-from mqtt.broker import Broker, Config, serve
-from mqtt.durable import Durable
+from mqtt.accessfile import AccessFileError
+from mqtt.broker import Broker, serve
 from mqtt.journal import JournalError
+from mqtt.listeners import Listener
 from mqtt.local import Closed, Inside, InsideClient
 from mqtt.topics import TopicError, check_filter, check_topic
 
@@ -42,14 +47,28 @@ _ORDERS: Final = 1024
 _LEVELS: Final = 128
 
 
+@dataclass(frozen=True, slots=True)
+class TwinMessage:
+    """For the device twin. done: to be called when it is safe there; until then it comes again after a restart."""
+
+    topic: str
+    payload: bytes
+    done: Callable[[], None]
+
+
 class EventBus:
     """Feed it with ``deliver`` and ``on_connection``, publish with ``publish``, run it with ``run``.
 
+    twin: takes what clients say to the device twin; without it nobody here hears that. It never waits for the cloud.
     dropped: orders of the cloud that found no room or could not be carried out. carried_out: the others.
     """
 
-    def __init__(self, settings: BusSettings, store: Store, outbox: Outbox) -> None:
+    def __init__(
+        self, settings: BusSettings, store: Store, outbox: Outbox, twin: trio.MemorySendChannel[TwinMessage] | None = None
+    ) -> None:
         self._settings = settings
+        self._twin = twin
+        self._devices: InsideClient | None = None
         self._rules = Rules(store)
         self._uplink = Uplink(outbox)
         self._give, self._orders = trio.open_memory_channel[Message](_ORDERS)
@@ -118,35 +137,34 @@ class EventBus:
     # -- life --------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until cancelled. A port that is in use is waited for."""
+        """Until cancelled. A port that is in use is waited for, a file that is wrong is read again."""
         delays = Backoff(first=1.0, limit=30.0)
         await self._rules.load()
         while True:
             try:
                 await self._run()
-            except* (OSError, JournalError) as group:
+            except* (OSError, JournalError, AccessFileError) as group:
                 text = _cause(group)
-                delay = delays.next()
                 if text != self._said:
                     log.error("the MQTT broker cannot start: %s. It is tried again, the node works on without it", text)
                 self._said = text
-            await trio.sleep(delay)
+            await trio.sleep(delays.next())
 
     async def _run(self) -> None:
-        settings = self._settings
-        listeners = [settings.internal] if settings.internal is not None else []
+        embedded = Embedded(self._settings)
         async with trio.open_nursery() as ground:
-            broker: Broker = await ground.start(serve, Config(listeners, settings.limits, journal=Durable(settings.journal)))
+            broker: Broker = await ground.start(serve, embedded.config)
+            ground.start_soon(embedded.follow_signals, broker)
             async with AsyncExitStack() as stack:
                 await self._open(Inside(broker), stack)
                 await self._show(ground, broker)
                 self.broker, self._said = broker, ""
-                log.info("the event bus runs: %s", self._description(broker))
+                log.info("the event bus runs: %s", self._description())
                 self.ready.set()
                 try:
                     await self._work()
                 finally:
-                    self.broker = self._local = self._external = None
+                    self.broker = self._local = self._external = self._devices = None
                     self.ready = trio.Event()
 
     async def _show(self, nursery: trio.Nursery, broker: Broker) -> None:
@@ -161,23 +179,44 @@ class EventBus:
 
     async def _open(self, inside: Inside, stack: AsyncExitStack) -> None:
         self._local = await stack.enter_async_context(inside.open("upload", keep=True))
+        if self._twin is not None:
+            self._devices = await stack.enter_async_context(inside.open("twin", keep=True))
         if self._settings.external is not None:
             self._external = await stack.enter_async_context(inside.open("external", keep=True))
 
     async def _work(self) -> None:
-        upload, external = self._local, self._external
+        upload, devices = self._local, self._devices
         assert upload is not None  # noqa: S101 - opened just before
         async with trio.open_nursery() as nursery:
-            if external is not None and self._settings.external is not None:
-                self._bridge(nursery, self._settings.external, external, upload)
-            if self._settings.internal is not None:
-                nursery.start_soon(self._follow, upload)
+            if self._external is not None and self._settings.external is not None:
+                self._bridge(nursery, self._settings.external, self._external, upload)
+            if self._clients_here:
+                nursery.start_soon(_subscriber(upload).follow, frozenset(UPLOADS), self._rules)
+            if devices is not None and self._twin is not None:
+                if self._clients_here:
+                    await devices.subscribe(*TWINS)
+                nursery.start_soon(self._hand_on, devices, self._twin)
             nursery.start_soon(self._carry_out_all)
             await self._uplink.run(upload)
 
+    @property
+    def _clients_here(self) -> bool:
+        return self._settings.internal is not None
+
+    async def _hand_on(self, devices: InsideClient, twin: trio.MemorySendChannel[TwinMessage]) -> None:
+        while True:
+            message = await devices.receive()
+            await twin.send(TwinMessage(message.topic, message.payload, partial(devices.acknowledge, message)))
+
+    def twin_again(self) -> None:
+        """The device twin has started anew: what it had taken and not said ``done`` of is handed on again."""
+        if self._devices is not None:
+            self._devices.rewind()
+
     def _bridge(self, nursery: trio.Nursery, external: External, queue: InsideClient, upload: InsideClient) -> None:
-        name = self._settings.node
-        hear = Incoming(UPLOADS, self._rules, lambda _topic: upload)
+        name, devices = self._settings.node, self._devices
+        fixed = frozenset(UPLOADS if devices is None else (*UPLOADS, *TWINS))
+        hear = Incoming(fixed, self._rules, lambda topic: devices if devices is not None and is_twin(topic) else upload)
         send = Outgoing(queue)
         sub_id = external.sub_id or f"edgecore-{name}-sub"
         pub_id = external.pub_id or f"edgecore-{name}-pub"
@@ -185,27 +224,23 @@ class EventBus:
         nursery.start_soon(Connection(external, sub_id, hear.use, causes, clean=False, what="reading").run)
         nursery.start_soon(Connection(external, pub_id, send.use, causes, clean=True, what="writing").run)
 
-    async def _follow(self, upload: InsideClient) -> None:
-        """Keeps the subscriptions on the embedded broker as the rules are."""
-        with self._rules.watch() as changes:
-            while True:
-                await changes.wait()
-                wanted = {*UPLOADS, *self._rules.filters}
-                held = set(upload.filters)
-                if gone := sorted(held - wanted):
-                    await upload.unsubscribe(*gone)
-                if new := sorted(wanted - held):
-                    await upload.subscribe(*new)
-
-    def _description(self, broker: Broker) -> str:
+    def _description(self) -> str:
         settings = self._settings
         parts = []
         if settings.internal is not None:
-            parts.append(f"MQTT at {settings.internal.path or f'{settings.internal.host}:{broker.ports[0]}'}")
+            parts.append(f"MQTT by {settings.broker_file}" if settings.broker_file else f"MQTT at {_shown(settings.internal)}")
         if settings.external is not None:
             address = settings.external.address
             parts.append(f"external broker {address if isinstance(address, str) else f'{address[0]}:{address[1]}'}")
         return ", ".join(parts)
+
+
+def _shown(listener: Listener) -> str:
+    return str(listener.path) if listener.path is not None else f"{listener.host}:{listener.port}"
+
+
+def _subscriber(client: InsideClient) -> Subscriber:
+    return Subscriber(client.subscribe, client.unsubscribe, (TopicError,), set(client.filters))
 
 
 def _cause(group: BaseExceptionGroup[Exception]) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from functools import partial
 
 import trio
 
 from edgecore.eventbus.rules import Rules
-from mqtt.client import Client
+from edgecore.eventbus.subscriber import Subscriber
+from mqtt.client import Client, Refused
+from mqtt.errors import Unencodable
 from mqtt.local import InsideClient
 from mqtt.packets import Publish
 
@@ -18,7 +21,7 @@ _AHEAD = 100
 class Incoming:
     """fixed: filters beside those of the rules. inbox: where a message with this topic belongs."""
 
-    def __init__(self, fixed: tuple[str, ...], rules: Rules, inbox: Callable[[str], InsideClient]) -> None:
+    def __init__(self, fixed: Set[str], rules: Rules, inbox: Callable[[str], InsideClient]) -> None:
         self._fixed = fixed
         self._rules = rules
         self._inbox = inbox
@@ -28,7 +31,8 @@ class Incoming:
         """Hears over this connection."""
         async with trio.open_nursery() as nursery:
             send, receive = trio.open_memory_channel[tuple[Publish, InsideClient, int]](_AHEAD)
-            nursery.start_soon(self._follow, client)
+            subscriber = Subscriber(partial(client.subscribe, qos=1), client.unsubscribe, (Refused, Unencodable))
+            nursery.start_soon(subscriber.follow, self._fixed, self._rules)
             nursery.start_soon(self._acknowledge, client, receive)
             while True:
                 message = await client.receive()
@@ -40,16 +44,3 @@ class Incoming:
         async for message, inbox, batch in receive:
             await inbox.kept(batch)
             client.acknowledge(message)
-
-    async def _follow(self, client: Client) -> None:
-        """Keeps the subscriptions as the rules are."""
-        held: set[str] = set()
-        with self._rules.watch() as changes:
-            while True:
-                await changes.wait()
-                wanted = {*self._fixed, *self._rules.filters}
-                if gone := sorted(held - wanted):
-                    await client.unsubscribe(*gone)
-                for name in sorted(wanted - held):
-                    await client.subscribe(name, qos=1)
-                held = wanted

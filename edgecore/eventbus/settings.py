@@ -36,13 +36,15 @@ class External:
 @dataclass(frozen=True)
 class BusSettings:
     """journal: the file in which everything that waits is kept. view: a unix socket for ``keadm ctl broker``.
-    internal: None without a broker for clients. qos, retain: of what
+    internal: None without a broker for clients. broker_file: what it
+    is made of instead. qos, retain: of what
     edgecore publishes there."""
 
     node: str
     journal: Path
     view: Path | None = None
     internal: Listener | None = None
+    broker_file: Path | None = None
     external: External | None = None
     qos: int = 0
     retain: bool = False
@@ -63,6 +65,7 @@ def of(configuration: config.EdgeCore) -> BusSettings:
         journal=Path(configuration.database.dataSource).with_name("mqtt.db"),
         view=Path(configuration.database.dataSource).with_name("broker.sock"),
         internal=listener(bus.mqttServerInternal) if bus.mqttMode < 2 else None,
+        broker_file=Path(bus.mqttBrokerConfig) if bus.mqttBrokerConfig and bus.mqttMode < 2 else None,
         external=_external(bus) if bus.mqttMode > 0 else None,
         qos=bus.mqttQOS,
         retain=bus.mqttRetain,

@@ -1,0 +1,84 @@
+"""The broker within edgecore: by ``mqttServerInternal`` alone, or by a file such as ``edgecore broker -c`` reads."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import trio
+
+from edgecore.eventbus.settings import BusSettings
+from edgecore.version import program_version
+from mqtt.accessfile import AccessFileError
+from mqtt.broker import Broker, Config
+from mqtt.durable import Durable
+from mqtt.listeners import Listener
+
+if TYPE_CHECKING:
+    from edgecore.brokersetup import Setup
+
+log = logging.getLogger(__name__)
+
+
+class Embedded:
+    """One start of the broker. config: what it is made of; sessions and messages are kept in the edge's own journal.
+
+    Raises AccessFileError.
+    """
+
+    def __init__(self, settings: BusSettings) -> None:
+        self._file = settings.broker_file
+        self._setup: Setup | None = None
+        if self._file is not None:
+            from edgecore import brokerfile
+            from edgecore.brokersetup import Setup
+
+            self._setup = Setup(brokerfile.load(self._file))
+            self.config = self._setup.config
+            most = min(self.config.limits.connections, settings.limits.connections)
+            self.config.limits = replace(self.config.limits, connections=most)
+        elif settings.internal is not None:
+            self.config = _plain(settings.internal, settings)
+        else:
+            self.config = Config([], settings.limits)
+        self.config.journal = Durable(settings.journal)
+        self.config.version = f"edgecore {program_version()}"
+
+    async def follow_signals(self, broker: Broker) -> None:
+        """SIGHUP: the file, with its passwords, rights and certificates, is read again."""
+        if self._setup is None or self._file is None:
+            return
+        from edgecore import brokerfile
+
+        with trio.open_signal_receiver(signal.SIGHUP) as signals:
+            async for _ in signals:
+                try:
+                    self._setup.reload(brokerfile.load(self._file), broker)
+                except AccessFileError as error:
+                    log.error("SIGHUP: nothing has changed for MQTT clients, because of this: %s", error)
+                else:
+                    log.info("SIGHUP: %s is in force as it is now", self._file)
+
+
+def _plain(listener: Listener, settings: BusSettings) -> Config:
+    """Everybody on this machine may do everything, nobody else anything."""
+    config = Config([listener], settings.limits)
+    if listener.path is None and not _is_loopback(listener.host):
+        from mqtt.admission import Admission, Terms
+
+        config.authenticator = Admission({listener.name: Terms(anonymous=True)})
+        log.warning(
+            "modules.eventBus.mqttServerInternal is open to other machines, but only clients of this one are let in: "
+            "for others, name users or certificates in a file and that file in modules.eventBus.mqttBrokerConfig"
+        )
+    return config
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
