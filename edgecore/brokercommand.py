@@ -6,7 +6,7 @@ import argparse
 import logging
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ log = logging.getLogger("edgecore.broker")
 
 _DESCRIPTORS_BESIDE: Final = 32
 
-Reload = Callable[[Broker], None]
+Reload = Callable[[Broker], Awaitable[None]]
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -91,7 +91,7 @@ def _by_words(arguments: argparse.Namespace) -> tuple[Config, Reload]:
     config = Config([Listener(port=port)], Limits(), journal=_journal(arguments.data))
     log.info("everybody on this machine may do everything")
 
-    def reload(broker: Broker) -> None:
+    async def reload(broker: Broker) -> None:
         log.info("SIGHUP: there is no configuration to be read again")
 
     return config, reload
@@ -115,9 +115,9 @@ def _by_file(path: Path, verbose: bool) -> tuple[Config, Reload]:
     setup = Setup(settings)
     setup.config.journal = _journal(settings.persistence)
 
-    def reload(broker: Broker) -> None:
+    async def reload(broker: Broker) -> None:
         try:
-            setup.reload(brokerfile.load(path), broker)
+            await setup.reload(path, broker)
         except AccessFileError as error:
             log.error("SIGHUP: nothing has changed, because of this: %s", error)
         else:
@@ -177,4 +177,4 @@ async def _follow(signals: AsyncIterator[int], running: Sequence[Broker], reload
             scope.cancel()
             return
         for broker in running:
-            reload(broker)
+            await reload(broker)

@@ -121,7 +121,9 @@ class _Reading:
             raise self._error(_unknown(word))
         if not value:
             raise self._error(f"`{word}` needs a value behind it")
-        if "\t" in value or " #" in value:
+        if not value.isprintable():
+            raise self._error(f"`{word}` has signs in its value that do not print, such as a tab")
+        if " #" in value:
             raise self._error(f"`{word}` has more than a value behind it; a comment stands on a line of its own")
         listener = self.listeners[-1] if self.listeners else self.default
         own = key.scope == "listener" or (key.scope == "access" and self._per_listener)

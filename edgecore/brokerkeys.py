@@ -104,7 +104,11 @@ def _origin(text: str) -> str:
 
 
 def _user(text: str) -> str:
-    name = pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        # In a container a user may be a number only.
+        name = str(os.geteuid())
     if text != name:
         raise Unusable(f"{name}, who runs this: the broker does not change its user; let who starts it do that (systemd: User=)")
     return text

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import trio
+
+from edgecore import brokerfile
 from edgecore.brokerfile import Access, ListenerSettings, Settings
 from mqtt import acl, passwords
 from mqtt.access import Anything, Authorizer, Identity, Peer
@@ -128,9 +131,9 @@ class Setup:
         self.config = Config(self._rules.listeners, settings.limits, self._admission, self._rules.authorizer)
         self.config.sys_interval = float(settings.sys_interval)
 
-    def reload(self, settings: Settings, broker: Broker) -> None:
+    async def reload(self, path: Path, broker: Broker) -> None:
         """Takes over passwords, rights and certificates. Raises AccessFileError; nothing has changed then."""
-        rules = read_rules(settings)
+        settings, rules = await trio.to_thread.run_sync(_read, path, limiter=trio.CapacityLimiter(1))
         if _fixed(settings) != _fixed(self._settings):
             log.warning("%s: what is said of listeners, limits or persistence has changed: restart for that", settings.origin)
         before, self._admission.terms = self._admission.terms, rules.terms
@@ -140,6 +143,12 @@ class Setup:
             return self._admission.still_admits(identity, peer, before)
 
         broker.change_access(rules.authorizer, contexts, admitted)
+
+
+def _read(path: Path) -> tuple[Settings, Rules]:
+    """Off the loop: a file of a hundred thousand users takes a second."""
+    settings = brokerfile.load(path)
+    return settings, read_rules(settings)
 
 
 def _fixed(settings: Settings) -> object:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+import trio
 
 from mqtt.access import Identity, Peer
 from mqtt.packets import Connect
 from mqtt.passwordcheck import Overloaded, PasswordCheck
 from mqtt.reasons import Reason
-
-log = logging.getLogger(__name__)
+from mqtt.refusals import Refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Admission:
 
     def __init__(self, terms: Mapping[str, Terms]) -> None:
         self.terms = terms
+        self._refusals = Refusals()
 
     async def authenticate(self, connect: Connect, peer: Peer) -> Identity | Reason:
         while (terms := self.terms.get(peer.listener)) is not None:
@@ -44,7 +45,7 @@ class Admission:
                 # Replaced meanwhile: the answer is that of yesterday.
                 continue
             if isinstance(found, Reason):
-                log.debug("%s (client %r): %s", peer.address, connect.client_id, found.text)
+                self._refusals.refused(connect, peer, found, trio.current_time())
                 return found
             own = found is not None and terms.own_id
             return Identity(found if own and found else connect.client_id, found, terms.realm)

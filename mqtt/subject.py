@@ -25,9 +25,10 @@ Names = Iterable[Iterable[tuple[str, str]]]
 
 
 def common_name(certificate: Mapping[str, Names]) -> str | None:
-    """None when it has none, or more than one: of two names none is the right one."""
+    """None when it has none, or more than one: of two names none is the right one. Nor is one with signs that do not print: NUL
+    means something to others (:mod:`mqtt.access`)."""
     found = [value for names in certificate.get("subject", ()) for key, value in names if key == "commonName"]
-    return found[0] if len(found) == 1 else None
+    return found[0] if len(found) == 1 and found[0].isprintable() else None
 
 
 def subject(certificate: Mapping[str, Names]) -> str | None:

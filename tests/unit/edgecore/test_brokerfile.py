@@ -6,12 +6,16 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgecore.brokerfile import Settings, parse
 from edgecore.brokerkeys import ELSEWHERE, KEYS
 from edgecore.brokersetup import Setup
 from mqtt.accessfile import AccessFileError
 from mqtt.limits import Limits
+
+VALUES = ["true", "false", "1883", "0 /s", "5 ::1", "20", "14d", "/f", "mqtt", "660", "all"]
 
 
 def read(text: str) -> Settings:
@@ -79,6 +83,17 @@ def test_every_key_of_limits_is_a_limit() -> None:
 def test_every_key_is_documented() -> None:
     text = (Path(__file__).parents[3] / "docs" / "mqtt.md").read_text()
     assert [key for key in KEYS if f"`{key}`" not in text and key != "listener"] == []
+
+
+@given(st.lists(st.tuples(st.sampled_from([*KEYS, "zzz"]), st.text(max_size=12) | st.sampled_from(VALUES)), max_size=6))
+def test_any_file_is_taken_or_refused_with_a_line(lines: list[tuple[str, str]]) -> None:
+    text = "\n".join(f"{word} {value}" for word, value in lines)
+    try:
+        settings = read(text)
+    except AccessFileError as error:
+        assert "line " in str(error)
+    else:
+        assert settings.listeners
 
 
 TLS = "listener 8883\ncertfile /c\nkeyfile /k"
