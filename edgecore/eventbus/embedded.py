@@ -51,12 +51,10 @@ class Embedded:
         """SIGHUP: the file, with its passwords, rights and certificates, is read again."""
         if self._setup is None or self._file is None:
             return
-        from edgecore import brokerfile
-
         with trio.open_signal_receiver(signal.SIGHUP) as signals:
             async for _ in signals:
                 try:
-                    self._setup.reload(brokerfile.load(self._file), broker)
+                    await self._setup.reload(self._file, broker)
                 except AccessFileError as error:
                     log.error("SIGHUP: nothing has changed for MQTT clients, because of this: %s", error)
                 else:
