@@ -1,4 +1,4 @@
-"""amqtt as the conformance suite wants it: ``amqttserver.py PORT``. Runs beside amqtt, not beside this project."""
+"""amqtt as the conformance suite wants it: ``amqttserver.py PORT WEB-PORT``. Runs beside amqtt, not beside this project."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class Doorkeeper(BaseAuthPlugin):
 
 
 async def main() -> None:
-    listener = {"type": "tcp", "bind": f"127.0.0.1:{sys.argv[1]}", "max_connections": 1000}
+    ports = {"tcp": sys.argv[1], "ws": sys.argv[2]}
+    listeners = {each: {"type": each, "bind": f"127.0.0.1:{port}", "max_connections": 1000} for each, port in ports.items()}
     # Its plug-ins for logging are left out, for they only cost time; and there are no rules for topics: with such a plug-in its
     # deliveries break off when somebody subscribes meanwhile, which would be found again in every case.
     plugins: dict[str, Any] = {"amqttserver.Doorkeeper": {}}
-    broker = Broker({"listeners": {"default": listener}, "plugins": plugins})
+    broker = Broker({"listeners": {"default": {}} | listeners, "plugins": plugins})
     await broker.start()
     await asyncio.Event().wait()
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqttsuite.client import Client, Deviation
+from mqttsuite.client import Client, Deviation, dial
 from mqttsuite.servers import PASSWORD, SERVERS, USER, Server
+from mqttsuite.web import WebSocket
 
 from mqtt.errors import PeerError, Unencodable
 from mqtt.packets import Version
@@ -135,7 +136,7 @@ class Servers:
     def _find(self, server: Server, made: Case, run: Run) -> str:
         """What the server does wrong; empty if nothing."""
         patience = PATIENCE_WITH_KNOWN if self._known_of(run) and not RECORD else PATIENCE
-        bench = Bench(server.port, run.version, f"{next(self._names)}", patience)
+        bench = Bench(server, run.version, f"{next(self._names)}", patience)
         try:
             with bench.open():
                 made.run(bench)
@@ -158,8 +159,9 @@ class Servers:
 class Bench:
     """What one case works with: clients and names that no other case uses."""
 
-    def __init__(self, port: int, version: Version, mark: str, patience: float) -> None:
-        self.port = port
+    def __init__(self, server: Server, version: Version, mark: str, patience: float) -> None:
+        self.port = server.port
+        self._web_port = server.web_port
         self.version = version
         self.patience = patience
         self._mark = mark
@@ -199,7 +201,15 @@ class Bench:
 
     def stranger(self, version: Version | None = None) -> Client:
         """A connection without a CONNECT."""
-        client = Client(self.port, version or self.version, self.patience)
+        return self._client(dial(self.port), version)
+
+    def web(self, *subprotocols: str) -> tuple[WebSocket, Client]:
+        """A connection over WebSocket, without a CONNECT."""
+        sock = WebSocket(self._web_port, *subprotocols)
+        return sock, self._client(sock)
+
+    def _client(self, sock: object, version: Version | None = None) -> Client:
+        client = Client(sock, version or self.version, self.patience)
         self._clients.append(client)
         return client
 

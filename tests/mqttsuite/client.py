@@ -68,15 +68,20 @@ def short(packet: Packet | None) -> str:
     return packet.type.name + (f" ({reason.text})" if reason else "")
 
 
-class Client:
-    """patience: seconds that it waits for anything. received: all bytes that came. retained: where it has
-    left a message."""
+def dial(port: int) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port), 5)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
-    def __init__(self, port: int, version: Version, patience: float) -> None:
+
+class Client:
+    """sock: or what has its face. patience: seconds that it waits for anything. received: all bytes that came. retained: where
+    it has left a message."""
+
+    def __init__(self, sock: Any, version: Version, patience: float) -> None:
         self.version = version
         self.patience = patience
-        self.sock = socket.create_connection(("127.0.0.1", port), 5)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
         self.decoder = Decoder(1 << 28, version)
         self.client_id = ""
         self.received = b""

@@ -1,4 +1,4 @@
-"""Our broker as the conformance suite wants it: ``ourserver.py PORT``."""
+"""Our broker as the conformance suite wants it: ``ourserver.py PORT WEB-PORT``."""
 
 from __future__ import annotations
 
@@ -28,4 +28,5 @@ class Rules(Anything):
         return not topic_filter.startswith("forbidden/")
 
 
-trio.run(serve, Config([Listener(port=int(sys.argv[1]))], authenticator=Doorkeeper(), authorizer=Rules()))
+LISTENERS = [Listener(port=int(sys.argv[1])), Listener(port=int(sys.argv[2]), websocket=True)]
+trio.run(serve, Config(LISTENERS, authenticator=Doorkeeper(), authorizer=Rules()))

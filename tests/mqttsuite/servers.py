@@ -41,13 +41,13 @@ class Server(ABC):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = 0
+        self.port = self.web_port = 0
         self.deaths = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
-    def command(self, port: int) -> list[str]:
-        """What runs it. Raises Missing."""
+    def command(self, port: int, web: int) -> list[str]:
+        """What runs it. web: the port for WebSocket. Raises Missing."""
 
     def environment(self) -> dict[str, str]:
         return dict(os.environ)
@@ -61,11 +61,11 @@ class Server(ABC):
         if self._process is not None and self._process.poll() is None:
             return
         self.deaths += self._process is not None
-        if not self._start(free_port()):
+        if not self._start(free_port(), free_port()):
             raise AssertionError(f"{self.name} does not start: {self.log.read_text(errors='replace')[-2000:]}")
 
-    def _start(self, port: int) -> bool:
-        command = self.command(port)
+    def _start(self, port: int, web: int) -> bool:
+        command = self.command(port, web)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment(), cwd=self.folder)
         until = time.monotonic() + _START
@@ -75,7 +75,7 @@ class Server(ABC):
             except OSError:
                 time.sleep(0.02)
             else:
-                self.port = port
+                self.port, self.web_port = port, web
                 return True
         self.stop()
         return False
@@ -90,8 +90,8 @@ class Server(ABC):
 class Ours(Server):
     name = "ours"
 
-    def command(self, port: int) -> list[str]:
-        return [sys.executable, str(_HERE / "ourserver.py"), str(port)]
+    def command(self, port: int, web: int) -> list[str]:
+        return [sys.executable, str(_HERE / "ourserver.py"), str(port), str(web)]
 
     def environment(self) -> dict[str, str]:
         return super().environment() | {"PYTHONPATH": str(_HERE.parent.parent)}
@@ -100,7 +100,7 @@ class Ours(Server):
 class Mosquitto(Server):
     name = "mosquitto"
 
-    def command(self, port: int) -> list[str]:
+    def command(self, port: int, web: int) -> list[str]:
         program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
         if program is None:
             raise Missing("mosquitto is not installed (apt install mosquitto)")
@@ -110,7 +110,8 @@ class Mosquitto(Server):
         topics = f"topic readwrite #\ntopic readwrite $share/#\ntopic deny {FORBIDDEN}/#\n"
         rules.write_text(f"{topics}\nuser {USER}\n{topics}")
         settings.write_text(
-            f"user root\nlistener {port} 127.0.0.1\nallow_anonymous true\npassword_file {passwords}\nacl_file {rules}\n"
+            f"user root\nlistener {web} 127.0.0.1\nprotocol websockets\n"
+            f"listener {port} 127.0.0.1\nallow_anonymous true\npassword_file {passwords}\nacl_file {rules}\n"
             "persistence false\nlog_dest none\n"
         )
         return [program, "-c", str(settings)]
@@ -122,8 +123,8 @@ class Amqtt(Server):
     name = "amqtt"
     versions = (Version.V311,)
 
-    def command(self, port: int) -> list[str]:
-        return [sys.executable, str(_HERE / "amqttserver.py"), str(port)]
+    def command(self, port: int, web: int) -> list[str]:
+        return [sys.executable, str(_HERE / "amqttserver.py"), str(port), str(web)]
 
     def environment(self) -> dict[str, str]:
         return super().environment() | {"PYTHONPATH": f"{_installed_amqtt()}:{_HERE}"}
