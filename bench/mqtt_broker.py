@@ -28,7 +28,7 @@ from mqtt_load import Way
 from mqtt_targets import Certificate, Mosquitto, Ours, Target, allow_descriptors
 
 WARM = 0.15
-"""Seconds of traffic before the measurement."""
+"""Seconds of traffic before the measurement, at most."""
 CONNECTIONS = 500
 FULL = 10_000
 DESCRIPTORS_BESIDE = 100
@@ -112,7 +112,7 @@ class Bench:
         way = self.way(target, tls=case.tls)
         load = case.open(way)
         try:
-            load.run(WARM)
+            load.run(min(WARM, self.seconds / 2))
             for channel in load.channels:
                 channel.delays.clear()
             cpu, mine, count, start = target.cpu(), time.thread_time(), load.received, time.perf_counter()
@@ -208,12 +208,12 @@ class Run:
         self._folder = folder
         self._certificate = Certificate.make(folder)
 
-    def _brokers(self) -> list[Target]:
-        found: list[Target] = [Ours(self._certificate)]
+    def _brokers(self, *options: str) -> list[Target]:
+        found: list[Target] = [Ours(self._certificate, options=options)]
         if not self._words.alone:
             found.append(Mosquitto(self._certificate, self._folder))
         if self._words.beside is not None:
-            found.append(Ours(self._certificate, "beside", self._words.beside.resolve()))
+            found.append(Ours(self._certificate, "beside", self._words.beside.resolve(), options))
         return found
 
     def go(self, parts: list[str]) -> None:
@@ -222,14 +222,9 @@ class Run:
         bench = Bench(self._brokers(), self._certificate, words.rounds, words.seconds)
         bench.table.head()
         cases = [case for case in CASES if case.part in parts and words.like in case.name]
-        with ExitStack() as running:
-            for target in bench.targets if cases or "connections" in parts else []:
-                target.start()
-                running.callback(target.close)
-            for case in cases:
-                bench.traffic(case)
-            if "connections" in parts:
-                bench.connections()
+        self._measure(bench, [case for case in cases if case.part != "durable"], connections="connections" in parts)
+        bench.targets = self._brokers("--journal", str(self._folder))
+        self._measure(bench, [case for case in cases if case.part == "durable"])
         if "memory" in parts:
             bench.memory(self._brokers(), descriptors)
             bench.added(Ours(self._certificate, options=("--nothing",)), Ours(self._certificate))
@@ -237,6 +232,16 @@ class Run:
             print(f"\n{bench.table.markdown()}\n")
         took, after = time.monotonic() - start, os.getloadavg()[0]
         print(f"{took:.0f} s; load {load:.1f} at the beginning, {after:.1f} at the end, {os.cpu_count()} processors", flush=True)
+
+    def _measure(self, bench: Bench, cases: list[Case], *, connections: bool = False) -> None:
+        with ExitStack() as running:
+            for target in bench.targets if cases or connections else []:
+                target.start()
+                running.callback(target.close)
+            for case in cases:
+                bench.traffic(case)
+            if connections:
+                bench.connections()
 
 
 def main() -> None:

@@ -101,5 +101,7 @@ CASES: list[Case] = [
     Case("tls", "10 pairs, TLS, pipelined, QoS 1", 1, WINDOWS[1], 10, tls=True),
     *_both("v5", "1 pair, MQTT 5.0", (0, 1), version=Version.V5),
     *_both("stay", "1 pair, sessions that stay", (1, 2), stay=True),
+    *_both("durable", "1 pair, sessions on disk (mosquitto: in memory)", (1, 2), stay=True),
+    Case("durable", "100 pairs, sessions on disk (mosquitto: in memory), one outstanding, QoS 1", 1, 1, 100, stay=True),
 ]
 PARTS = (*dict.fromkeys(case.part for case in CASES), "connections", "memory")

@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("--nothing", action="store_true")
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
+    parser.add_argument("--journal", type=Path, help="where sessions that stay are kept")
     words = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -40,7 +41,12 @@ async def _broker(words: argparse.Namespace) -> None:
         context.load_cert_chain(words.certificate, words.key)
         listeners.append(Listener(port=0, tls=context))
     async with trio.open_nursery() as nursery:
-        broker = await nursery.start(serve, Config(listeners, Limits(connections=20_000)))
+        config = Config(listeners, Limits(connections=20_000))
+        if words.journal is not None:
+            from mqtt.durable import Durable
+
+            config.journal = Durable(words.journal)
+        broker = await nursery.start(serve, config)
         print(*broker.ports, flush=True)
 
 

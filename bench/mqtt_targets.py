@@ -78,7 +78,7 @@ class Target:
 
 
 class Ours(Target):
-    """tree: the checkout whose broker runs."""
+    """tree: the checkout whose broker runs. options: of mqtt_ours.py; a folder among them becomes a file of this broker in it."""
 
     def __init__(self, certificate: Certificate, name: str = "ours", tree: Path = ROOT, options: tuple[str, ...] = ()) -> None:
         self.name = name
@@ -86,7 +86,8 @@ class Ours(Target):
         self._options = ("--certificate", str(certificate.certificate), "--key", str(certificate.key), *options)
 
     def start(self) -> None:
-        command = [sys.executable, str(ROOT / "bench" / "mqtt_ours.py"), *self._options]
+        options = [str(Path(each) / f"{self.name}.db") if Path(each).is_dir() else each for each in self._options]
+        command = [sys.executable, str(ROOT / "bench" / "mqtt_ours.py"), *options]
         environment = {**os.environ, "PYTHONPATH": str(self._tree)}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert self.process.stdout is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -41,6 +42,7 @@ class Socket:
     """
 
     __slots__ = (
+        "_receive",
         "_secure",
         "_sock",
         "broken",
@@ -58,6 +60,9 @@ class Socket:
     def __init__(self, sock: socket.socket, link: Link, *, secure: bool) -> None:
         self._sock = sock
         self._secure = secure
+        # TLS takes one record from the network at a time, so that nothing stays there which a poll would not see, if ``size`` is
+        # at least that of the largest record, 16 KiB.
+        self._receive: Callable[[int], bytes] = sock.read if secure else sock.recv  # type: ignore[attr-defined]
         self.fd = sock.fileno()
         self.link = link
         self.door: Entrance | None = None
@@ -73,11 +78,7 @@ class Socket:
     def read(self, size: int) -> bytes:
         """What has come, empty if nothing has. Raises Gone at the end."""
         try:
-            data = self._sock.recv(size)
-            if self._secure and data:
-                # A poll does not see what the TLS layer has already taken from the socket.
-                while len(data) < size and self._sock.pending():  # type: ignore[attr-defined]
-                    data += self._sock.recv(size)
+            data = self._receive(size)
         except OSError as error:
             if not _blocked(error):
                 raise Gone from error
