@@ -18,6 +18,7 @@ from typing import Final
 import trio
 
 from mqtt.access import Anybody, Anything, Authenticator, Authorizer, Identity, Peer
+from mqtt.commits import Commits
 from mqtt.core import Core
 from mqtt.journal import Journal, Memory
 from mqtt.limits import Limits
@@ -86,11 +87,8 @@ class Broker:
         self._sockets: dict[int, Socket] = {}
         self._sealed: set[Socket] = set()
         self._leaving: set[Socket] = set()
-        self._committing = False
-        self._committed = 0
+        self._commits = Commits(config.journal, nursery, self._sealed, self._unseal)
         self.ended = False
-        self._progress = trio.Event()
-        """Something was committed, or the broker has ended."""
         for fd in self.doors:
             self._epoll.register(fd, _IN)
 
@@ -142,7 +140,7 @@ class Broker:
         if link.closing or link.asking is not None or link.buffered > self._most or link.pace > now or sock.lingering:
             self._read_not(sock, now)
             return
-        if link.hold > self._journal.written and self._journal.records - self._committed > _BEHIND:
+        if link.hold > self._journal.written and self._commits.behind > _BEHIND:
             # A disk that is too slow, or takes nothing any more, holds up only those who give it more.
             self._sealed.add(sock)
             sock.reading = False
@@ -195,9 +193,6 @@ class Broker:
             for link in asking:
                 self._nursery.start_soon(self._ask, link)
         written = self._journal.written
-        if self._journal.newest > written and not self._committing:
-            self._committing = True
-            self._nursery.start_soon(self._commit)
         dirty = core.dirty
         total = 0
         # It grows meanwhile: a link whose network takes what is sent may have more to say.
@@ -221,6 +216,8 @@ class Broker:
                 self._leave(sock, now)
         dirty.clear()
         core.counters.bytes_sent += total
+        if self._journal.newest > written:
+            self._commits.recorded()
 
     def _send(self, sock: Socket, data: bytes, now: float) -> None:
         if sock.write(data):
@@ -316,7 +313,7 @@ class Broker:
         for link in [*self.core.links]:
             link.close()
         self.ended = True
-        self._progress.set()
+        self._commits.end()
         if self._moment is not None:
             self._moment.close()
         self._epoll.close()
@@ -397,25 +394,9 @@ class Broker:
 
     # The journal.
 
-    async def _commit(self) -> None:
-        """Until nothing is left to be written. What is recorded while the disk is busy becomes one commit."""
-        try:
-            while self._journal.newest > self._journal.written:
-                records = self._journal.records
-                await self._journal.commit()
-                self._committed = records
-                self._progress.set()
-                self._progress = trio.Event()
-                self._unseal(trio.current_time())
-        finally:
-            self._committing = False
-
     async def recorded(self, batch: int) -> bool:
         """Waits until this batch of the journal is on disk. False: the broker has ended before."""
-        await trio.lowlevel.checkpoint()
-        while self._journal.written < batch and not self.ended:
-            await self._progress.wait()
-        return self._journal.written >= batch
+        return await self._commits.wait_for(batch)
 
     def _unseal(self, now: float) -> None:
         """Sends what was waiting for the disk."""

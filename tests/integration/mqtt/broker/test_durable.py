@@ -6,12 +6,14 @@ from pathlib import Path
 
 import trio
 from brokers.sockets import RawClient
+from trio.testing import MockClock
 
 from mqtt.broker import Broker, Config, serve
+from mqtt.commits import SOON
 from mqtt.durable import FILE, Durable
 from mqtt.limits import Limits
 from mqtt.listeners import Listener
-from mqtt.packets import PubAck, PubComp, Publish, PubRec, PubRel, Version
+from mqtt.packets import PingReq, PingResp, PubAck, PubComp, Publish, PubRec, PubRel, Version
 
 
 class Life:
@@ -70,3 +72,28 @@ async def test_everything_is_there_again(tmp_path: Path) -> None:
         await writer.send(Publish("a/b", b"49", 2, dup=True, packet_id=49), PubRel(49))
         assert [await writer.next(), await writer.next()] == [PubRec(49), PubComp(49)]
         second.cancel_scope.cancel()
+
+
+async def test_what_nobody_waits_for_waits_for_company(tmp_path: Path, mock_clock: MockClock) -> None:
+    """An acknowledgement of a client has no commit of its own: that would be two for each message. The clock stands still."""
+    async with trio.open_nursery() as nursery:
+        life = Life(nursery, tmp_path)
+        port = await life.begin()
+        journal = life.journal
+        reader = await RawClient.connected(port, "reader", Version.V5, clean_start=False, properties={"session_expiry": 3600})
+        await reader.subscribe("a", 1)
+        writer = await RawClient.connected(port, "writer")
+        before = journal.commits
+        for number in range(1, 6):
+            await writer.send(Publish("a", b"x", 1, packet_id=number))
+            assert await writer.next() == PubAck(number)
+            await reader.send(PubAck((await reader.message()).packet_id))
+            await reader.send(PingReq())
+            assert await reader.next() == PingResp()
+        assert journal.commits == before + 5
+        assert journal.newest > journal.written
+        mock_clock.jump(SOON)
+        while journal.newest > journal.written:
+            await trio.lowlevel.checkpoint()
+        assert journal.commits == before + 6
+        await life.kill()
