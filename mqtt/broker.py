@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
+from time import perf_counter
 from typing import Final
 
 import trio
@@ -44,6 +45,8 @@ _LAST_WORDS: Final = 5.0
 """Seconds in which a client must take what is still to be sent when its connection ends."""
 _LINGER: Final = 2.0
 """Seconds in which a client that was refused may read why, and close."""
+_LATE: Final = 0.5
+"""Seconds from which on this program, or its machine, is taken to have stood still."""
 _ACCEPT_PAUSE: Final = 0.25
 _BEHIND: Final = 20_000
 """Records that the journal may be behind before nothing more is read from those who wait for it."""
@@ -77,6 +80,9 @@ class Broker:
     def __init__(self, config: Config, doors: list[Door], nursery: trio.Nursery) -> None:
         self.core = Core(config.limits, config.journal, config.authorizer, config.closed_roots)
         self.doors = {door.fd: door for door in doors}
+        self.core.hurry = self._hurry
+        self._slice = 0.0
+        self._going_on = False
         self._limits = config.limits
         self._most = 2 * config.limits.output
         self._journal = config.journal
@@ -119,6 +125,7 @@ class Broker:
 
     def _serve(self, ready: list[tuple[int, int]], now: float) -> None:
         sockets = self._sockets
+        self._slice = perf_counter() + _TURN
         for fd, events in ready:
             sock = sockets.get(fd)
             if sock is None:
@@ -135,9 +142,33 @@ class Broker:
                     self._drop(sock, now)
         self.flush(now)
 
+    def _hurry(self) -> bool:
+        """Whether who is being served has been served long enough."""
+        return perf_counter() > self._slice
+
+    async def _go_on(self) -> None:
+        """Serves those whose packets take long, in turn with all others."""
+        core = self.core
+        try:
+            while core.unfinished:
+                await trio.lowlevel.checkpoint()
+                now = trio.current_time()
+                links = [*core.unfinished]
+                self._slice = perf_counter() + _TURN
+                core.go_on(now)
+                for link in links:
+                    sock = link.shell
+                    if isinstance(sock, Socket) and not link.more and not link.closing:
+                        sock.reading = True
+                        self._watch(sock)
+                self.flush(now)
+        finally:
+            self._going_on = False
+
     def _read(self, sock: Socket, now: float) -> None:
         link = sock.link
-        if link.closing or link.asking is not None or link.buffered > self._most or link.pace > now or sock.lingering:
+        busy = link.asking is not None or link.more or link.closing or sock.lingering
+        if busy or link.buffered > self._most or link.pace > now:
             self._read_not(sock, now)
             return
         if link.hold > self._journal.written and self._commits.behind > _BEHIND:
@@ -218,11 +249,14 @@ class Broker:
         core.counters.bytes_sent += total
         if self._journal.newest > written:
             self._commits.recorded()
+        if core.unfinished and not self._going_on:
+            self._going_on = True
+            self._nursery.start_soon(self._go_on)
 
     def _send(self, sock: Socket, data: bytes, now: float) -> None:
         if sock.write(data):
             session = sock.link.session
-            if session is not None and session.behind:
+            if session is not None and (session.behind or sock.link.more):
                 self.core.drained(sock.link, now)
         elif not sock.writing:
             sock.writing = True
@@ -291,9 +325,12 @@ class Broker:
     async def keep_time(self) -> None:
         """Whatever happens because time passes."""
         while True:
+            due = trio.current_time()
+            due += min(max(self.core.deadline() - due, 0.01), 1.0)
+            await trio.sleep_until(due)
             now = trio.current_time()
-            await trio.sleep(min(max(self.core.deadline() - now, 0.01), 1.0))
-            now = trio.current_time()
+            if now - due > _LATE:
+                self.core.stood_still(now - due)
             self.core.tick(now)
             self._journal.tick()
             self.flush(now)

@@ -69,6 +69,7 @@ class Clients:
         for wanted in saved.subscriptions:
             subscription = wanted.of_client(session)
             session.subscriptions[wanted.filter] = subscription
+            session.levels += wanted.filter.count("/") + 1
             self._router.trie.subscribe(cast("Subscription[Subscriber]", subscription))
         self._watch(session, now)
 
@@ -104,6 +105,7 @@ class Clients:
         for name in session.subscriptions:
             self._router.trie.unsubscribe(session, name)
         session.subscriptions.clear()
+        session.levels = 0
         if session.journal is not None:
             self._journal.session_ended(session.client_id)
             session.journal = None

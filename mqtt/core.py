@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any, Final
 
@@ -46,16 +46,21 @@ from mqtt.subscribing import Subscribing
 from mqtt.topics import TopicError
 
 _LOOK: Final = 60.0
-_BATCH: Final = 1000
+_BATCH: Final = 48
 _DEAD: Final = 1000
 """Dates of connections that are gone, before they are cleared away."""
 _ENDED: Final = Decoder(0)
 """In the place of the decoder of a connection that is lost: what had come of a packet must not outlive it."""
 
 
+def _no_hurry() -> bool:
+    return False
+
+
 class Core:
     """dirty: links with something to send. asking: links whose CONNECT waits for an answer (:meth:`admit`). strangers: links
-    of which no whole CONNECT has come, the oldest first.
+    of which no whole CONNECT has come, the oldest first. unfinished: links of which packets were left for later (:meth:`go_on`),
+    because ``hurry``, which is asked now and then, said that others should have their turn.
     """
 
     def __init__(
@@ -74,6 +79,8 @@ class Core:
         self.subscribing = Subscribing(self.limits, self.router)
         self.dirty: list[Link] = []
         self.asking: list[Link] = []
+        self.unfinished: dict[Link, None] = {}
+        self.hurry: Callable[[], bool] = _no_hurry
         self.links: set[Link] = set()
         self.strangers: dict[Link, None] = {}
         self._unknown: dict[Link, int] = {}
@@ -147,12 +154,15 @@ class Core:
     def _take(self, link: Link, session: Session, now: float) -> None:
         batch = link.decoder.batch
         publish = self._intake.publish
-        more = True
-        while more:
+        if link.left:
+            packets, link.left = link.left, []
+        else:
             packets = batch(_BATCH)
+        while True:
             more = link.decoder.more
+            rest = iter(packets)
             packet: Any
-            for packet in packets:
+            for packet in rest:
                 kind = type(packet)
                 if kind is Publish:
                     publish(link, session, packet, now)
@@ -160,8 +170,35 @@ class Core:
                     session.acknowledged(packet.packet_id, now)
                 else:
                     self._other(link, session, packet, now)
+                    if kind is Subscribe and self._enough(link):
+                        # It may have brought all that is retained.
+                        link.left = list(rest)
+                        return
                 if link.closing:
                     return
+            if not more:
+                break
+            if self._enough(link):
+                return
+            packets = batch(_BATCH)
+        link.more = False
+
+    def _enough(self, link: Link) -> bool:
+        """Whether the rest has to wait: for the turn of others, or for the client, who does not take what it has caused."""
+        if link.buffered > 2 * self.limits.output:
+            link.more = True
+        elif self.hurry():
+            link.more = True
+            self.unfinished[link] = None
+        else:
+            return False
+        return True
+
+    def go_on(self, now: float) -> None:
+        """Takes more of what was left. Call it soon while ``unfinished`` is not empty."""
+        unfinished, self.unfinished = self.unfinished, {}
+        for link in unfinished:
+            self.feed(link, b"", now)
 
     def _other(self, link: Link, session: Session, packet: Packet, now: float) -> None:
         match packet:
@@ -224,6 +261,7 @@ class Core:
         # The heap of dates may know the link for another minute.
         link.decoder = _ENDED
         link.asking = link.aliases = None
+        link.left = []
         session, link.session = link.session, None
         will, link.will = link.will, None
         if session is not None and session.link is link:
@@ -233,6 +271,8 @@ class Core:
         """The network has taken what was written; what waits can go on."""
         if link.session is not None and not link.closing:
             link.session.pump(now)
+            if link.more:
+                self.unfinished[link] = None
 
     # CONNECT.
 
@@ -361,6 +401,12 @@ class Core:
     def deadline(self) -> float:
         """When :meth:`tick` has something to do next; infinity for never."""
         return min(self._due[0][0] if self._due else inf, self.clients.deadline())
+
+    def stood_still(self, seconds: float) -> None:
+        """For so long nobody was heard because we did not listen: the machine slept, or was busy."""
+        for link in self.links:
+            link.heard += seconds
+            link.opened += seconds
 
     def tick(self, now: float) -> None:
         """Ends connections that are silent for too long; publishes wills and ends sessions whose time has come."""

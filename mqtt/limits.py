@@ -34,7 +34,8 @@ class Limits:
     topic_bytes: int = 1024
     topic_levels: int = 32
     subscriptions: int = 1000
-    """Per client."""
+    subscription_levels: int = 8000
+    """Per client: subscriptions, and the levels of all their filters, each some 350 bytes."""
     sessions: int = 100_000
     """Connected or waiting for their clients."""
     session_expiry: int = UNLIMITED

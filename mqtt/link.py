@@ -18,7 +18,8 @@ class Link:
 
     hold: output of this round waits for this batch of the journal. closing: nothing more is read; when ``out`` is sent, the
     connection ends. asking: a CONNECT that waits for the authenticator. heard: when bytes last came. named: the identifier of the
-    client is one of ours. pace: until when nothing is to be read, because the client publishes too fast. paid: when what it has
+    client is one of ours. left: packets that wait for their turn; more: whether there are
+    any, decoded or not. pace: until when nothing is to be read, because the client publishes too fast. paid: when what it has
     published so far was due. refused: we end it, and have said so.
     watched: what the core's clock knows this link by. shell: what the shell wants to find again.
     """
@@ -35,7 +36,9 @@ class Link:
         "identity",
         "keep_alive",
         "largest",
+        "left",
         "marked",
+        "more",
         "named",
         "opened",
         "out",
@@ -69,6 +72,8 @@ class Link:
         self.aliases: dict[int, str] | None = None
         self.will: Will | None = None
         self.named = False
+        self.left: list[Packet] = []
+        self.more = False
         self.refused = False
         self.pace = 0.0
         self.paid = now - 1.0

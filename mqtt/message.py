@@ -36,7 +36,9 @@ class Message:
         self.sender = sender
         self.expires = expires
         self.size = len(packet.payload) + len(packet.topic) + 100
-        """What it takes in memory, about."""
+        """What it takes in memory, about; once more as much for each form in which it is encoded."""
+        if packet.properties is not None:
+            self.size += _weight(packet.properties)
         self.stored: int | None = None
         wire = packet.wire
         self._encoded: dict[int, tuple[bytes, bytes]] = {} if wire is None else {wire[0]: wire[1]}
@@ -57,6 +59,10 @@ class Message:
             self._encoded[key] = parts
         return parts
 
+    def forget_encoded(self) -> None:
+        """It is kept for long, and will be encoded again when it goes out again."""
+        self._encoded.clear()
+
     def own_parts(self, qos: int, retain: bool, identifiers: tuple[int, ...], now: float) -> tuple[bytes, bytes]:
         """The same for one client of 5.0 alone: with its subscription identifiers, and what is left of the expiry."""
         properties = cast(Properties, dict(self.packet.properties or {}))
@@ -66,6 +72,17 @@ class Message:
             properties["message_expiry"] = max(ceil(self.expires - now), 1)
         packet = Publish(self.topic, self.packet.payload, qos, retain, properties=properties)
         return split_publish(packet, Version.V5)
+
+
+def _weight(properties: Properties) -> int:
+    size = 300
+    for value in properties.values():
+        if isinstance(value, (str, bytes)):
+            size += len(value)
+        elif isinstance(value, list):
+            # A pair of short texts takes that much in memory.
+            size += sum(200 + len(key) + len(text) for key, text in value)
+    return size
 
 
 def passed_on(properties: Properties | None) -> Properties | None:

@@ -14,6 +14,9 @@ from mqtt.topics import Recipient, Retained, Subscription, Trie, check_topic, sp
 CLOSED: Final = frozenset({"$SYS"})
 """Topic roots that belong to the broker: clients read there, and do not publish."""
 
+_LEVEL: Final = 300
+"""Bytes that a level of a retained topic takes."""
+
 
 class Subscriber(Protocol):
     """Someone to deliver to: the session of a client, or a part of this program. Hashable by identity."""
@@ -115,7 +118,8 @@ class Router:
             return
         # What only the broker itself can say is true now and never again: it takes no room from others, and no disk.
         own = topic[0] == "$" and topic.partition("/")[0] in self._closed
-        fits = self.retained_bytes + message.size - (old.size if old is not None else 0) <= self._limits.retained_bytes
+        held = self.retained_bytes + _LEVEL * self.retained.levels - (old.size if old is not None else 0)
+        fits = held + message.size <= self._limits.retained_bytes
         if not own and (not fits or (old is None and len(self.retained) >= self._limits.retained_messages)):
             self._counters.dropped["retained full"] += 1
             return
@@ -145,3 +149,4 @@ class Router:
                 self._forget(message)
             elif self._reads_are_free or self._may_receive(client, topic):
                 client.deliver(message, min(message.qos, subscription.qos), True, identifiers, now)
+                message.forget_encoded()

@@ -19,6 +19,7 @@ from mqtt.reasons import Reason
 from mqtt.topics import Subscription
 
 _DUPLICATE: Final = 0x08
+_LARGE: Final = 128 * 1024
 
 
 class Delivery:
@@ -58,6 +59,7 @@ class Session:
         "identity",
         "in_flight",
         "journal",
+        "levels",
         "link",
         "queue",
         "queued_bytes",
@@ -79,6 +81,7 @@ class Session:
         self.link: Link | None = None
         self.window = limits.in_flight
         self.subscriptions: dict[str, Subscription[Session]] = {}
+        self.levels = 0
         self.in_flight: dict[int, Delivery] = {}
         self.queue: deque[Delivery] = deque()
         self.queued_bytes = 0
@@ -119,6 +122,8 @@ class Session:
                 self._deliver_now(link, message, retain, identifiers, now)
             return
         waits = link is None or self.queue or len(self.in_flight) >= self.window or link.buffered > self._limits.output
+        if message.size > _LARGE and not waits:
+            waits = self._heavy(message)
         if waits and not self._room(message):
             self._count("queue full")
             return
@@ -149,6 +154,11 @@ class Session:
     def _room(self, message: Message) -> bool:
         limits = self._limits
         return len(self.queue) < limits.queued_messages and self.queued_bytes + message.size <= limits.queued_bytes
+
+    def _heavy(self, message: Message) -> bool:
+        """Whether too many bytes are in flight for a large message. Small ones are bounded by their number."""
+        weight = sum(each.message.size for each in self.in_flight.values())
+        return weight > 0 and weight + message.size > self._limits.queued_bytes
 
     def _start(self, link: Link, delivery: Delivery, now: float) -> None:
         """The first transmission of a delivery."""
@@ -201,8 +211,10 @@ class Session:
             self._again(link, resend.popleft(), now)
         queue = self.queue
         while queue and not resend and len(self.in_flight) < self.window and link.buffered <= output:
+            message = queue[0].message
+            if message.size > _LARGE and self._heavy(message):
+                break
             delivery = queue.popleft()
-            message = delivery.message
             self.queued_bytes -= message.size
             if message.expires is not None and message.expires <= now:
                 self._drop(delivery, "expired")

@@ -14,6 +14,10 @@ from mqtt.session import Session
 from mqtt.topics import SHARE, Subscription, TopicError, check_filter
 
 
+def _levels(name: str) -> int:
+    return name.count("/") + 1
+
+
 class Subscribing:
     def __init__(self, limits: Limits, router: Router) -> None:
         self._limits = limits
@@ -40,6 +44,8 @@ class Subscribing:
                 identifier=identifier,
             )
             new = self._router.trie.subscribe(cast("Subscription[Subscriber]", subscription))
+            if wanted.filter not in session.subscriptions:
+                session.levels += _levels(wanted.filter)
             session.subscriptions[wanted.filter] = subscription
             if session.journal is not None:
                 session.journal.subscribed(session.client_id, cast("Subscription[object]", subscription))
@@ -57,7 +63,10 @@ class Subscribing:
             check_filter(wanted.filter, self._limits.topic_bytes, self._limits.topic_levels)
         except TopicError:
             return Reason.TOPIC_FILTER_INVALID
-        if wanted.filter not in session.subscriptions and len(session.subscriptions) >= self._limits.subscriptions:
+        if wanted.filter not in session.subscriptions and (
+            len(session.subscriptions) >= self._limits.subscriptions
+            or session.levels + _levels(wanted.filter) > self._limits.subscription_levels
+        ):
             return Reason.QUOTA_EXCEEDED
         if not self._router.may_subscribe(session.identity, wanted.filter):
             return Reason.NOT_AUTHORIZED
@@ -70,6 +79,7 @@ class Subscribing:
             if session.subscriptions.pop(name, None) is None:
                 reasons.append(Reason.NO_SUBSCRIPTION_EXISTED)
                 continue
+            session.levels -= _levels(name)
             self._router.trie.unsubscribe(session, name)
             if session.journal is not None:
                 session.journal.unsubscribed(session.client_id, name)

@@ -356,6 +356,8 @@ class Retained(Generic[M]):
     def __init__(self) -> None:
         self._root: _Leaf[M] = _Leaf()
         self._count = 0
+        self.levels = 0
+        """All levels of all topics, each once; some 300 bytes each."""
 
     def __len__(self) -> int:
         return self._count
@@ -366,6 +368,7 @@ class Retained(Generic[M]):
             child = leaf.children.get(level)
             if child is None:
                 child = leaf.children[level] = _Leaf()
+                self.levels += 1
             leaf = child
         self._count += leaf.value is None
         leaf.value = (topic, value)
@@ -390,6 +393,7 @@ class Retained(Generic[M]):
         while path and leaf.value is None and not leaf.children:
             leaf, level = path.pop()
             del leaf.children[level]
+            self.levels -= 1
         return True
 
     def match(self, name: str) -> list[tuple[str, M]]:

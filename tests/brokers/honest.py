@@ -23,6 +23,7 @@ from mqtt.packets import Connect, Packet, PingReq, PubAck, Publish, Subscribe, S
 
 EVERY = 0.01
 PATIENCE = 30.0
+WINDOW = 100
 TOPIC = "honest/numbers"
 
 
@@ -100,7 +101,9 @@ class Pair:
             if now > end:
                 raise AssertionError(f"of {len(self.sent)} messages {self.acknowledged} were acknowledged, {len(self.took)} came")
             if now >= due and end == float("inf"):
-                self.publish()
+                # Nobody may have more than what the broker takes at once on its way.
+                if len(self.sent) - self.acknowledged < WINDOW:
+                    self.publish()
                 self.ping()
                 due = max(due + EVERY, now)
             for ready in select.select(watched, [], [], max(due - now, 0) if end == float("inf") else 1.0)[0]:
