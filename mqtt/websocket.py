@@ -33,7 +33,7 @@ class WebSocket(Socket):
         if self._upgrade is not None and data:
             data = self._open(self._upgrade, data)
         frames = self._frames
-        if frames is None or not data:
+        if frames is None or frames.end is not None or not data:
             return b""
         payload = frames.feed(data)
         if frames.pong or frames.end is not None:

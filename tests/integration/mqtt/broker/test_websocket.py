@@ -58,7 +58,7 @@ async def test_packets_stand_anywhere_in_frames(start: Start, chunk: int) -> Non
     assert isinstance(await client.next(), PingResp)
     other = await RawClient.connected(broker.ports[0], "tcp")
     await other.subscribe("b")
-    for size in (0, 1, 125, 126, 300, 3000 if chunk else 70_000):
+    for size in (0, 1, 125, 126, 300, 700 if chunk else 70_000):
         await other.send(Publish("a/b", bytes(size), 1, packet_id=1))
         assert await other.next() == PubAck(1)
         message = await client.message()
