@@ -8,45 +8,20 @@ Source: mosquitto.conf(5) of 2.0; what that leaves open, mosquitto 2.0.11 asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from mqtt.access import Identity
 from mqtt.accessfile import AccessFileError, read_lines
-from mqtt.topics import TopicError, check_filter, covers, matches, overlap
+from mqtt.rights import DENY, READ, WRITE, Layer, Rights, Rule
+from mqtt.topics import TopicError, check_filter
 
-READ: Final = 1
-WRITE: Final = 2
-_BOTH: Final = READ | WRITE
-_KINDS: Final = {"read": READ, "write": WRITE, "readwrite": _BOTH, "deny": 0}
+_KINDS: Final = {"read": READ, "write": WRITE, "readwrite": READ | WRITE, "deny": DENY}
 _REMEMBERED: Final = 16384
 """Decisions kept, of all clients together: about 4 MB at most."""
 _CLIENTS: Final = 4096
 _PLACES: Final = ("%c", "%u")
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """access: READ, WRITE or both; 0 denies both."""
-
-    filter: str
-    access: int
-
-    def for_(self, identity: Identity) -> Rule | None:
-        """A pattern with the names in it; None when it means nothing for this client.
-
-        Clients choose their identifiers: one with a slash must not reach topics that ``%c`` as one level was not meant for.
-        """
-        levels = self.filter.split("/")
-        if self.access and "/" in identity.client_id and "%c" in levels:
-            return None
-        if identity.username is None and "%u" in levels:
-            return None
-        names = {"%c": identity.client_id, "%u": identity.username or ""}
-        levels = [names.get(level, level) for level in levels]
-        return Rule("/".join(levels), self.access)
 
 
 @dataclass(slots=True)
@@ -124,43 +99,14 @@ def _pattern(rest: str) -> Rule:
     return rule
 
 
-class Rights:
-    """Of one client: its own rules, then the patterns; in each of the two what denies comes first."""
-
-    __slots__ = ("_layers",)
-
-    def __init__(self, own: Sequence[Rule], patterns: Iterable[Rule]) -> None:
-        self._layers = (tuple(own), tuple(patterns))
-
-    def access(self, topic: str) -> int:
-        """READ, WRITE, both or 0."""
-        allowed = 0
-        for rules in self._layers:
-            meant = [rule.access for rule in rules if matches(rule.filter, topic)]
-            if 0 in meant:
-                return allowed
-            for access in meant:
-                allowed |= access
-        return allowed
-
-    def may_read_of(self, name: str) -> bool:
-        """Whether there may be anything that the filter means and the client may read. If in doubt, yes."""
-        for rules in self._layers:
-            denied = any(not rule.access and covers(rule.filter, name) for rule in rules)
-            if not denied and any(rule.access & READ and overlap(rule.filter, name) for rule in rules):
-                return True
-            if denied:
-                return False
-        return False
-
-
 class Acl:
     """An authorizer."""
 
     reads_are_free = False
 
     def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+        self._own = {user: Layer(own) for user, own in rules.users.items()}
+        self._patterns = rules.patterns
         # Also patterns without %c look at the identifier: whether it has a wildcard in it.
         self._by_client = bool(rules.patterns)
         self._decisions: dict[tuple[str | None, str, str], int] = {}
@@ -176,11 +122,12 @@ class Acl:
         return rights
 
     def _rights_of(self, identity: Identity) -> Rights:
-        patterns = [mine for rule in self._rules.patterns if (mine := rule.for_(identity)) is not None]
+        own = self._own.get(identity.username) or Layer()
         if any(sign in name for name in (identity.client_id, identity.username or "") for sign in "+#"):
             # Such a name in a pattern would be a wildcard.
-            patterns = []
-        return Rights(self._rules.users.get(identity.username, ()), patterns)
+            return Rights(own, Layer())
+        patterns = (rule.of_client(identity) for rule in self._patterns)
+        return Rights(own, Layer(rule for rule in patterns if rule is not None))
 
     def _decide(self, identity: Identity, topic: str) -> int:
         if len(self._decisions) >= _REMEMBERED:

@@ -8,6 +8,7 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Mapping
+from math import inf
 from typing import Final
 
 import trio
@@ -18,6 +19,10 @@ _MOST_WAITING: Final = 4096
 _MOST_OF_HOST: Final = 1024
 _PATIENCE: Final = 8.0
 """Seconds until a client whose turn does not come is sent away: he would soon have lost his connection anyway."""
+
+
+_NO_LIMIT: Final = trio.CapacityLimiter(inf)
+"""For threads that were counted before: within ``to_thread`` nobody can tell who waits for one from who has one."""
 
 
 class Overloaded(Exception):
@@ -75,14 +80,11 @@ class PasswordCheck:
         self._waiting[host] += 1
         self._all_waiting += 1
         try:
-            with trio.move_on_after(_PATIENCE) as patience:
-                await turn.acquire()
-            if patience.cancelled_caught:
-                raise Overloaded
-            try:
-                return await trio.to_thread.run_sync(hashed.verify, password, limiter=self._limiter)
-            finally:
-                turn.release()
+            with trio.CancelScope(deadline=trio.current_time() + _PATIENCE) as patience:
+                async with turn, self._limiter:
+                    patience.deadline = inf
+                    return await trio.to_thread.run_sync(hashed.verify, password, limiter=_NO_LIMIT)
+            raise Overloaded
         finally:
             self._all_waiting -= 1
             self._waiting[host] -= 1

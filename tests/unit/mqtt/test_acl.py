@@ -154,3 +154,19 @@ def test_any_line_is_taken_or_refused_with_its_number(line: str) -> None:
         parse([line], "acl")
     except AccessFileError as error:
         assert "line 1" in str(error)
+
+
+@given(RULES, st.sampled_from([ANN, BOB, NOBODY]), TOPICS)
+def test_rules_found_by_index_are_those_that_match(rules: list[tuple[str, str, str]], who: Identity, topic: str) -> None:
+    lines = [" ".join(rule) for rule in rules]
+    layers: dict[str, list[str]] = {"topic": [], "pattern": []}
+    for word, kind, name in rules:
+        if matches(name, topic) and (word == "pattern" or who is ANN):
+            layers[word].append(kind)
+    allowed: set[str] = set()
+    for kinds in layers.values():
+        if "deny" in kinds:
+            break
+        allowed |= {word for kind in kinds for word in ("read", "write") if word in kind}
+    acl = Acl(parse(["user ann", *lines], "acl"))
+    assert ("read" in allowed, "write" in allowed) == (acl.may_receive(who, topic), acl.may_publish(who, topic))
