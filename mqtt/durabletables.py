@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from mqtt.durablebatch import Batch, SessionChange
@@ -33,11 +32,27 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
 """Each brings the schema one version up; its place, from 1, is that version (``PRAGMA user_version``)."""
 
 _CHILDREN: Final = ("subscription", "delivery", "received")
+_NEW_MESSAGE: Final = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SESSION: Final = "INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?, ?)"
+_UNSUBSCRIBED: Final = "DELETE FROM subscription WHERE session = ? AND filter = ?"
+_SUBSCRIBED: Final = "INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?, ?, ?, ?)"
+_DONE: Final = "DELETE FROM delivery WHERE session = ? AND number = ?"
+_QUEUED: Final = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_SENT: Final = "UPDATE delivery SET packet_id = ? WHERE session = ? AND number = ?"
+_RELEASED: Final = "UPDATE delivery SET released = 1, message = NULL WHERE session = ? AND number = ?"
+_FORGOTTEN: Final = "DELETE FROM received WHERE session = ? AND packet_id = ?"
+_RECEIVED: Final = "INSERT OR REPLACE INTO received VALUES (?, ?)"
+_NOT_RETAINED: Final = "DELETE FROM retained WHERE topic = ?"
+_RETAINED: Final = "INSERT OR REPLACE INTO retained VALUES (?, ?)"
+_DEAD_MESSAGE: Final = "DELETE FROM message WHERE key = ?"
+_ORDER: Final = (
+    _NEW_MESSAGE, _SESSION, _UNSUBSCRIBED, _SUBSCRIBED, _DONE, _QUEUED, _SENT, _RELEASED, _FORGOTTEN, _RECEIVED,
+    _NOT_RETAINED, _RETAINED, _DEAD_MESSAGE,
+)  # fmt: skip
 
 
 def write(connection: sqlite3.Connection, batch: Batch, offset: float) -> None:
     """All of the batch, within the transaction of the caller. offset: wall clock less the core's clock, seconds."""
-    many = connection.executemany
     if batch.shift:
         connection.execute("UPDATE message SET expires = expires + ?", (batch.shift,))
         connection.execute("UPDATE session SET disconnected = disconnected + ?", (batch.shift,))
@@ -45,16 +60,20 @@ def write(connection: sqlite3.Connection, batch: Batch, offset: float) -> None:
         connection.execute("DELETE FROM session WHERE key = ?", (key,))
         for table in _CHILDREN:
             connection.execute(f"DELETE FROM {table} WHERE session = ?", (key,))  # noqa: S608 - the three names above
-    messages = batch.messages
-    many(
-        "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (_message(key, each, offset) for key, each in messages.items())
-    )
-    for statement, rows in _STATEMENTS:
-        many(statement, (row for change in batch.changes.values() for row in rows(change, offset)))
-    many("DELETE FROM retained WHERE topic = ?", ((topic,) for topic, key in batch.retained.items() if key is None))
-    kept = ((topic, key) for topic, key in batch.retained.items() if key is not None)
-    many("INSERT OR REPLACE INTO retained VALUES (?, ?)", kept)
-    many("DELETE FROM message WHERE key = ?", ((key,) for key in batch.dead))
+    rows: dict[str, list[tuple[object, ...]]] = {statement: [] for statement in _ORDER}
+    rows[_NEW_MESSAGE] = [_message(key, each, offset) for key, each in batch.messages.items()]
+    for change in batch.changes.values():
+        _session_rows(change, offset, rows)
+    for topic, message in batch.retained.items():
+        if message is None:
+            rows[_NOT_RETAINED].append((topic,))
+        else:
+            rows[_RETAINED].append((topic, message))
+    rows[_DEAD_MESSAGE] = [(key,) for key in batch.dead]
+    for statement in _ORDER:
+        # Most batches are of few kinds, and each statement costs something even with no row.
+        if rows[statement]:
+            connection.executemany(statement, rows[statement])
 
 
 def _message(key: int, message: Message, offset: float) -> tuple[object, ...]:
@@ -72,59 +91,24 @@ def _message(key: int, message: Message, offset: float) -> tuple[object, ...]:
     )
 
 
-def _row(change: SessionChange, offset: float) -> Iterator[tuple[object, ...]]:
+def _session_rows(change: SessionChange, offset: float, rows: dict[str, list[tuple[object, ...]]]) -> None:
+    key = change.key
     row = change.row
     if row is not None:
         disconnected = None if row.disconnected is None else row.disconnected + offset
-        yield row.key, row.client_id, row.username, row.expiry, disconnected
-
-
-def _unsubscribed(change: SessionChange, offset: float) -> Iterator[tuple[object, ...]]:
-    return ((change.key, name) for name, each in change.subscriptions.items() if each is None)
-
-
-def _subscribed(change: SessionChange, offset: float) -> Iterator[tuple[object, ...]]:
-    for name, each in change.subscriptions.items():
-        if each is not None:
-            options = each.qos, each.no_local, each.retain_as_published, each.retain_handling
-            yield change.key, name, *options, each.identifier
-
-
-def _done(change: SessionChange, offset: float) -> Iterator[tuple[object, ...]]:
-    return ((change.key, number) for number in change.done)
-
-
-def _new(change: SessionChange, offset: float) -> Iterator[tuple[object, ...]]:
-    for number, each in change.new.items():
-        identifiers = " ".join(map(str, each.identifiers))
-        yield change.key, number, each.message, each.qos, each.retain, identifiers, each.packet_id, each.released
-
-
-def _sent(change: SessionChange, offset: float) -> Iterator[tuple[object, ...]]:
-    return ((packet_id, change.key, number) for number, packet_id in change.sent.items())
-
-
-def _released(change: SessionChange, offset: float) -> Iterator[tuple[object, ...]]:
-    return ((change.key, number) for number in change.released)
-
-
-def _forgotten(change: SessionChange, offset: float) -> Iterator[tuple[object, ...]]:
-    return ((change.key, packet_id) for packet_id in change.forgotten)
-
-
-def _received(change: SessionChange, offset: float) -> Iterator[tuple[object, ...]]:
-    return ((change.key, packet_id) for packet_id in change.received)
-
-
-_Rows = Callable[[SessionChange, float], Iterable[tuple[object, ...]]]
-_STATEMENTS: Final[tuple[tuple[str, _Rows], ...]] = (
-    ("INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?, ?)", _row),
-    ("DELETE FROM subscription WHERE session = ? AND filter = ?", _unsubscribed),
-    ("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?, ?, ?, ?)", _subscribed),
-    ("DELETE FROM delivery WHERE session = ? AND number = ?", _done),
-    ("INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _new),
-    ("UPDATE delivery SET packet_id = ? WHERE session = ? AND number = ?", _sent),
-    ("UPDATE delivery SET released = 1, message = NULL WHERE session = ? AND number = ?", _released),
-    ("DELETE FROM received WHERE session = ? AND packet_id = ?", _forgotten),
-    ("INSERT OR REPLACE INTO received VALUES (?, ?)", _received),
-)
+        rows[_SESSION].append((row.key, row.client_id, row.username, row.expiry, disconnected))
+    for name, one in change.subscriptions.items():
+        if one is None:
+            rows[_UNSUBSCRIBED].append((key, name))
+        else:
+            options = one.qos, one.no_local, one.retain_as_published, one.retain_handling
+            rows[_SUBSCRIBED].append((key, name, *options, one.identifier))
+    rows[_DONE] += [(key, number) for number in change.done]
+    rows[_QUEUED] += [
+        (key, number, new.message, new.qos, new.retain, " ".join(map(str, new.identifiers)), new.packet_id, new.released)
+        for number, new in change.new.items()
+    ]
+    rows[_SENT] += [(packet_id, key, number) for number, packet_id in change.sent.items()]
+    rows[_RELEASED] += [(key, number) for number in change.released]
+    rows[_FORGOTTEN] += [(key, packet_id) for packet_id in change.forgotten]
+    rows[_RECEIVED] += [(key, packet_id) for packet_id in change.received]

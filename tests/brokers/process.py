@@ -46,6 +46,12 @@ class BrokerProcess:
                 else:
                     return
 
+    def wait(self) -> int:
+        """Until it ends by itself; its exit code."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        return process.wait(30)
+
     def kill(self, how: int = signal.SIGKILL) -> int:
         """Returns the exit code; the negative number of the signal that ended it. Does nothing when it does not run."""
         process, self._process = self._process, None
