@@ -8,7 +8,7 @@ import random
 import re
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ EACH = 30
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
+async def broker(tmp_path: Path) -> AsyncIterator[BrokerProcess]:
     process = BrokerProcess(tmp_path)
     process.start()
     yield process
@@ -72,10 +72,13 @@ async def test_100_sessions_with_queues_survive_a_kill(broker: BrokerProcess) ->
         assert keeper.got == [b"%d" % number for number in range(EACH)], keeper.name
     again(broker)
     await broker.listening()
-    for keeper in (*keepers, writer):
+    for keeper in keepers:
+        # What was settled in the last moment may not have been on disk: an answer, or a message at QoS 1, comes again.
         await keeper.take_over(broker.port)
-        await keeper.nothing_comes()
+        await keeper.finish()
+        assert all(int(again) % 2 == 0 for again in keeper.got[EACH:])
         keeper.reset()
+    writer.reset()
     assert "set aside" not in broker.log.read_text()
 
 
@@ -235,5 +238,6 @@ async def test_the_folder_of_a_running_broker(broker: BrokerProcess) -> None:
     with trio.fail_after(30):
         code = await trio.to_thread.run_sync(second.wait)
     assert code == 1
-    [said] = second.log.read_text().splitlines()
+    said = second.log.read_text()
+    assert "Traceback" not in said
     assert "mqtt.db is in use by another process: does another broker run on this folder?" in said
