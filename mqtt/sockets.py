@@ -141,6 +141,8 @@ class Socket:
     def finish(self) -> None:
         """Ends our half. Were the socket closed with bytes unread, its reset could overtake our last words."""
         self.lingering = True
+        # What comes under TLS is not deciphered any more, and not wanted.
+        self._receive = self._sock.recv
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import ssl
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,24 @@ async def test_a_packet_that_is_too_large_is_refused_by_its_header(start: Start)
     assert await stranger.next() is None
 
 
+async def test_who_was_refused_over_tls_and_goes_on_sending_harms_nobody(start: Start) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    broker = await start(Limits(packet=1000), listeners=[Listener(port=0, tls=context), Listener(port=0)])
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    tcp = (await RawClient.open(broker.ports[0])).stream
+    client = RawClient(trio.SSLStream(tcp, trusting, server_hostname="localhost"), Version.V5)  # type: ignore[type-var]
+    await client.connect("c")
+    await client.stream.send_all(b"\x30\x80\x80\x80\x20")
+    assert getattr(await client.next(), "reason", None) is Reason.PACKET_TOO_LARGE
+    await client.stream.send_all(bytes(1000))
+    other = await RawClient.connected(broker.ports[1], "other")
+    await other.send(PingReq())
+    assert await other.next() == PingResp()
+
+
 async def test_who_says_nothing_is_not_kept(start: Start) -> None:
     broker = await start(Limits(connect_timeout=0.2))
     strangers = [await RawClient.open(broker.ports[0]) for _ in range(5)]
@@ -268,8 +287,6 @@ async def test_a_unix_socket(start: Start, tmp_path: Path) -> None:
 
 
 async def test_tls_and_the_name_in_a_certificate(start: Start) -> None:
-    import ssl
-
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(server)
