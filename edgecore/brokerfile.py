@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from edgecore.brokerkeys import ELSEWHERE, KEYS, LEVELS, LOG_TYPES, Key, Unusable
+from edgecore.brokerkeys import KEYS, LEVELS, LOG_TYPES, Key, Unusable, instead_of
 from mqtt.accessfile import AccessFileError, read_lines
 from mqtt.limits import Limits
 
@@ -236,7 +236,7 @@ class _Reading:
 
 
 def _unknown(word: str) -> str:
-    if word in ELSEWHERE:
-        return f"`{word}` is not a key of this broker: {ELSEWHERE[word]}"
+    if (instead := instead_of(word)) is not None:
+        return f"`{word}` is not a key of this broker: {instead}"
     near = difflib.get_close_matches(word, KEYS, n=1, cutoff=0.5)
     return f"`{word}` is not a key of this broker" + (f"; the nearest is `{near[0]}`" if near else "")

@@ -141,6 +141,7 @@ KEYS: Final[dict[str, Key]] = {
     "max_inflight_messages": Key("broker", _count(65535), "in_flight"),
     "max_queued_messages": Key("broker", _count(), "queued_messages"),
     "max_queued_bytes": Key("broker", _size(), "queued_bytes"),
+    "max_topic_alias": Key("broker", _number(0, 65535), "topic_aliases"),
     "max_keepalive": Key("broker", _number(10, 65535, " seconds"), "keep_alive"),
     "persistent_client_expiration": Key("broker", _duration, "session_expiry"),
     # Ours.
@@ -180,7 +181,6 @@ KEYS: Final[dict[str, Key]] = {
 
 ELSEWHERE: Final = {
     "message_size_limit": "max_packet_size bounds whole packets",
-    "max_topic_alias": "32 aliases are taken from each client",
     "autosave_interval": "everything is written before it is acknowledged",
     "autosave_on_changes": "everything is written before it is acknowledged",
     "persistence_file": "persistence_location names the folder; the file in it has a name of its own",
@@ -193,15 +193,51 @@ ELSEWHERE: Final = {
     "dhparamfile": "keys are agreed on elliptic curves",
     "psk_file": "clients show certificates or passwords",
     "psk_hint": "clients show certificates or passwords",
-    "plugin": "users stand in password_file, their rights in acl_file",
-    "auth_plugin": "users stand in password_file, their rights in acl_file",
     "pid_file": "who starts the program knows its process",
-    "connection": "bridges are a matter of edgecore.yaml: modules.eventBus, mqttMode",
     "clientid_prefixes": "acl_file says who may do what",
     "upgrade_outgoing_qos": "a message is never delivered at a higher QoS than it was sent with",
     "retain_available": "retained messages are always there, within max_retained_messages",
     "memory_limit": "max_connections, max_queued_bytes, max_retained_bytes bound what is kept",
     "mount_point": "topics are the same on all listeners",
     "max_inflight_bytes": "max_inflight_messages and max_output_bytes bound what is on its way",
+    "allow_zero_length_clientid": "a client without an identifier gets one, as the standard has it",
+    "auto_id_prefix": "identifiers that are given here begin with auto-",
+    "connection_messages": "log_type debug tells more",
+    "check_retain_source": "rights are asked when a message is published, and when it is delivered",
+    "max_qos": "QoS 0 to 2 are there for all",
+    "bind_interface": "name an address behind the port of the listener",
+    "socket_domain": "name an IPv4 or IPv6 address behind the port of the listener",
+    "http_dir": "no files are served here",
+    "tls_engine": "keys are files here",
+    "tls_keyform": "keys are files here",
+    "allow_duplicate_messages": "overlapping subscriptions give one copy",
+    "websockets_headers_size": "a request may have 8 KB",
+    "websockets_log_level": "log_type debug tells more",
 }
 """Keys of mosquitto that are not here, and what is instead."""
+
+_FAMILIES: Final = {
+    (
+        "connection",
+        "address",
+        "addresses",
+        "topic",
+        "bridge_",
+        "remote_",
+        "local_",
+        "cleansession",
+        "notifications",
+        "try_private",
+    ): ("bridges are a matter of edgecore.yaml: modules.eventBus, mqttMode"),
+    ("plugin", "plugin_", "auth_plugin", "auth_plugin_", "auth_opt_"): "users stand in password_file, their rights in acl_file",
+}
+
+
+def instead_of(word: str) -> str | None:
+    """What is here in place of a key of mosquitto; None when there is no such key."""
+    if word in ELSEWHERE:
+        return ELSEWHERE[word]
+    for family, instead in _FAMILIES.items():
+        if any(word == each or (each.endswith("_") and word.startswith(each)) for each in family):
+            return instead
+    return None

@@ -85,6 +85,15 @@ def test_every_key_is_documented() -> None:
     assert [key for key in KEYS if f"`{key}`" not in text and key != "listener"] == []
 
 
+def test_the_documented_file() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "mqtt.md").read_text()
+    block = text.partition("### Who may do what")[2].partition("    listener 8883")
+    lines = (block[1] + block[2]).partition("\n\n")[0].splitlines()
+    settings = parse([line.strip() for line in lines], "docs/mqtt.md")
+    assert [each.name for each in settings.listeners] == [":8883", "/run/mqtt.sock"]
+    assert (settings.access.anonymous, settings.persistence) == (True, Path("/var/lib/mqtt"))
+
+
 @given(st.lists(st.tuples(st.sampled_from([*KEYS, "zzz"]), st.text(max_size=12) | st.sampled_from(VALUES)), max_size=6))
 def test_any_file_is_taken_or_refused_with_a_line(lines: list[tuple[str, str]]) -> None:
     text = "\n".join(f"{word} {value}" for word, value in lines)
@@ -107,6 +116,8 @@ TLS = "listener 8883\ncertfile /c\nkeyfile /k"
         ("listener 1\n\nzzz 5", 3, "`zzz` is not a key of this broker"),
         ("message_size_limit 5", 1, "max_packet_size bounds whole packets"),
         ("connection home", 1, "bridges are a matter of edgecore.yaml"),
+        ("bridge_cafile /c", 1, "bridges are a matter of edgecore.yaml"),
+        ("auth_opt_db x", 1, "users stand in password_file"),
         ("allow_anonymous", 1, "needs a value"),
         ("allow_anonymous yes", 1, "`allow_anonymous yes`: expected is true or false"),
         ("allow_anonymous true # why", 1, "a comment stands on a line of its own"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import subprocess
 import sys
@@ -17,6 +18,24 @@ from mqtt.passwords import hashed
 pytestmark = pytest.mark.usefixtures("mosquitto_clients")
 
 BOB = "bob:$6$f2D7Yt1JZRAMnqit$Co7/L3cVJko5jjZDGpM1NjYb9uAXzhgnWriXZtRVFIDs2VsVtBDHk4TkugyeK88aAKunOyrEGVnsX8Hu/gWW4g=="
+SHARED = """\
+max_topic_alias 10
+max_connections 100
+log_type notice
+log_type information
+log_dest stderr
+persistence false
+persistence_location /nowhere
+sys_interval 5
+set_tcp_nodelay true
+queue_qos0_messages false
+max_packet_size 100000
+max_inflight_messages 10
+max_queued_messages 500
+max_queued_bytes 1000000
+max_keepalive 600
+persistent_client_expiration 14d
+"""
 ACL = """\
 topic read open/#
 user ann
@@ -51,7 +70,7 @@ async def test_users_and_their_rights(folder: Path, mosquitto: bool) -> None:
         # It leaves root for a user who could not read the files.
         folder.chmod(0o755)
     port = free_port()
-    config = write_config(folder, port, "user root\n" if mosquitto else "")
+    config = write_config(folder, port, f"user {getpass.getuser()}\n{SHARED}")
     p = ["-p", str(port)]
     ann, bob = ["-u", "ann", "-P", "secret"], ["-u", "bob", "-P", "hunter2"]
     async with running(config, mosquitto=mosquitto):
