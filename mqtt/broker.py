@@ -241,8 +241,13 @@ class Broker:
                 if link.hold > written or sock.sealed:
                     sock.sealed.append((link.hold, data))
                     self._sealed.add(sock)
-                else:
-                    self._send(sock, data, now)
+                elif sock.write(data):
+                    session = link.session
+                    if session is not None and (session.queue or session.resend):
+                        core.drained(link, now)
+                elif not sock.writing:
+                    sock.writing = True
+                    self._watch(sock)
             if link.closing:
                 self._leave(sock, now)
         dirty.clear()

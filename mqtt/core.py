@@ -115,16 +115,18 @@ class Core:
             return
         link.heard = now
         self.counters.bytes_received += len(data)
+        session = link.session
         try:
-            link.decoder.feed(data)
-            if link.session is None:
+            if session is None:
+                link.decoder.feed(data)
                 self.hold(link, link.decoder.buffered)
                 self._greet(link)
-            else:
+            elif self.limits.publish_rate:
                 before = self.counters.received
-                self._take(link, link.session, now)
-                if self.limits.publish_rate:
-                    self._pace(link, self.counters.received - before, now)
+                self._take(link, session, data, now)
+                self._pace(link, self.counters.received - before, now)
+            else:
+                self._take(link, session, data, now)
         except PeerError as error:
             self._refuse(link, error)
 
@@ -151,15 +153,17 @@ class Core:
         if link.paid > now:
             link.pace = link.paid
 
-    def _take(self, link: Link, session: Session, now: float) -> None:
-        batch = link.decoder.batch
+    def _take(self, link: Link, session: Session, data: bytes, now: float) -> None:
+        decoder = link.decoder
         publish = self._intake.publish
         if link.left:
+            decoder.feed(data)
             packets, link.left = link.left, []
+            more = True
         else:
-            packets = batch(_BATCH)
+            packets = decoder.take(data, _BATCH)
+            more = decoder.more
         while True:
-            more = link.decoder.more
             rest = iter(packets)
             packet: Any
             for packet in rest:
@@ -168,6 +172,12 @@ class Core:
                     publish(link, session, packet, now)
                 elif kind is PubAck:
                     session.acknowledged(packet.packet_id, now)
+                elif kind is PubRec:
+                    session.arrived(packet.packet_id, packet.reason, now)
+                elif kind is PubRel:
+                    session.release(link, packet.packet_id)
+                elif kind is PubComp:
+                    session.completed(packet.packet_id, now)
                 else:
                     self._other(link, session, packet, now)
                     if kind is Subscribe and self._enough(link):
@@ -180,7 +190,8 @@ class Core:
                 break
             if self._enough(link):
                 return
-            packets = batch(_BATCH)
+            packets = decoder.batch(_BATCH)
+            more = decoder.more
         link.more = False
 
     def _enough(self, link: Link) -> bool:
@@ -202,12 +213,6 @@ class Core:
 
     def _other(self, link: Link, session: Session, packet: Packet, now: float) -> None:
         match packet:
-            case PubRec():
-                session.arrived(packet.packet_id, packet.reason, now)
-            case PubRel():
-                session.release(link, packet.packet_id)
-            case PubComp():
-                session.completed(packet.packet_id, now)
             case PingReq():
                 link.send(b"\xd0\x00")
             case Subscribe():

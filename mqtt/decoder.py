@@ -91,6 +91,16 @@ class Decoder:
         found = self.batch(1)
         return found[0] if found else None
 
+    def take(self, data: bytes, most: int = 1000) -> list[Packet]:
+        """``feed`` and ``batch`` in one, with a short way for an acknowledgement that comes alone."""
+        if len(data) == 4 and data[1] == 2 and data[0] in _SHORT and self.version is not None and self._failed is None:
+            number = data[2] << 8 | data[3]
+            if number and self.limit >= 4 and not (self._data or self._partial):
+                self.more = False
+                return [_SHORT[data[0]](number)]
+        self.feed(data)
+        return self.batch(most)
+
     def batch(self, most: int = 1000) -> list[Packet]:
         """The packets that have come whole, ``most`` at most. Raises as ``next``, in the call after those before the error."""
         if self._failed is not None:

@@ -51,7 +51,6 @@ class Session:
         "_last_id",
         "_limits",
         "_numbers",
-        "_resend",
         "client_id",
         "dropped",
         "ends",
@@ -64,6 +63,7 @@ class Session:
         "queue",
         "queued_bytes",
         "received",
+        "resend",
         "subscriptions",
         "watched",
         "will",
@@ -87,7 +87,7 @@ class Session:
         self.queued_bytes = 0
         self.dropped = 0
         self.received: set[int] = set()
-        self._resend: deque[int] = deque()
+        self.resend: deque[int] = deque()
         self._last_id = 0
         self._numbers = 0
         self.will: Will | None = None
@@ -198,7 +198,7 @@ class Session:
     @property
     def behind(self) -> bool:
         """Whether something waits for the window or the network."""
-        return bool(self.queue or self._resend)
+        return bool(self.queue or self.resend)
 
     def pump(self, now: float) -> None:
         """Sends what waits, as far as window and network allow."""
@@ -206,7 +206,7 @@ class Session:
         if link is None:
             return
         output = self._limits.output
-        resend = self._resend
+        resend = self.resend
         while resend and len(self.in_flight) - len(resend) < self.window and link.buffered <= output:
             self._again(link, resend.popleft(), now)
         queue = self.queue
@@ -244,7 +244,7 @@ class Session:
     def resume(self, link: Link, now: float) -> None:
         """A new connection: first what was in flight, in the order in which it was sent first (MQTT-4.4.0-1, 4.6.0-1)."""
         self.link = link
-        self._resend = deque(self.in_flight)
+        self.resend = deque(self.in_flight)
         self.pump(now)
 
     # Acknowledgements from the client.
@@ -259,7 +259,7 @@ class Session:
         del self.in_flight[packet_id]
         if self.journal is not None:
             self.journal.done(self.client_id, delivery.number)
-        if self.queue or self._resend:
+        if self.queue or self.resend:
             self.pump(now)
 
     def arrived(self, packet_id: int, reason: Reason, now: float) -> None:

@@ -66,10 +66,13 @@ def test_pieces_of_any_size_taken_out_at_any_time(conversation: tuple[Version, l
     decoder = Decoder(LIMIT)
     found = []
     while rest:
-        size = data.draw(st.integers(1, len(rest)))
-        decoder.feed(rest[:size])
-        rest = rest[size:]
-        found += decoder.batch(data.draw(st.integers(0, 3)))
+        size = data.draw(st.integers(1, min(len(rest), 4)) | st.integers(1, len(rest)))
+        piece, rest = rest[:size], rest[size:]
+        if data.draw(st.booleans()):
+            found += decoder.take(piece, data.draw(st.integers(1, 3)))
+        else:
+            decoder.feed(piece)
+            found += decoder.batch(data.draw(st.integers(0, 3)))
     assert found + drained(decoder) == conversation[1]
 
 
@@ -230,3 +233,20 @@ def test_topics_seen_by_thousands_are_still_right() -> None:
 def test_a_password_is_not_shown() -> None:
     assert "secret" not in repr(Connect(username="me", password=b"secret"))
     assert PingReq() == PingReq()
+
+
+@pytest.mark.parametrize("first", [0x40, 0x50, 0x62, 0x70])
+@pytest.mark.parametrize("version", Version)
+def test_an_acknowledgement_that_comes_alone(version: Version, first: int) -> None:
+    decoder = Decoder(100)
+    decoder.feed(encode(Connect(version, "c"), version))
+    assert decoder.batch(1)
+    (found,) = decoder.take(bytes((first, 2, 1, 2)))
+    assert encode(found, version) == bytes((first, 2, 1, 2))
+    assert (decoder.more, decoder.buffered) == (False, 0)
+    assert decoder.take(bytes((first, 2, 1))) == []
+    assert decoder.take(b"\3" + bytes((first, 2, 1))) == [type(found)(0x103)]  # type: ignore[call-arg]
+    with pytest.raises(PeerError):
+        decoder.take(b"\3" + bytes((first, 2, 0, 0))[:4]) and decoder.batch()
+    with pytest.raises(PeerError):
+        decoder.take(bytes((first, 2, 1, 2)))
