@@ -56,24 +56,9 @@ class PasswordCheck:
     async def verify(self, name: str, password: bytes, address: str) -> bool:
         """Whether that is the user's password. Raises Overloaded."""
         digest = self._digest(password)
-        known = self._known.get(name)
-        if known is not None and hmac.compare_digest(known, digest):
+        if self._is_known(name, digest):
             return True
-        hashed = self.users.get(name)
-        right = await self._hash(hashed or self._decoy(name), password, address.rpartition(":")[0])
-        if not right or hashed is None:
-            return False
-        self._known[name] = digest
-        return True
-
-    def _digest(self, data: bytes) -> bytes:
-        return hashlib.blake2b(data, key=self._key, digest_size=32).digest()
-
-    def _decoy(self, name: str) -> Hashed:
-        """The same for the same name, so that names that exist and names that do not are alike in time."""
-        return self._decoys[int.from_bytes(self._digest(name.encode())[:8], "big") % len(self._decoys)]
-
-    async def _hash(self, hashed: Hashed, password: bytes, host: str) -> bool:
+        host = address.rpartition(":")[0]
         if self._waiting[host] >= _MOST_OF_HOST or self._all_waiting >= _MOST_WAITING:
             raise Overloaded
         turn = self._turns.setdefault(host, trio.Lock())
@@ -83,10 +68,32 @@ class PasswordCheck:
             with trio.CancelScope(deadline=trio.current_time() + _PATIENCE) as patience:
                 async with turn, self._limiter:
                     patience.deadline = inf
-                    return await trio.to_thread.run_sync(hashed.verify, password, limiter=_NO_LIMIT)
+                    return await self._hash(name, password, digest)
             raise Overloaded
         finally:
             self._all_waiting -= 1
             self._waiting[host] -= 1
             if not self._waiting[host]:
                 del self._waiting[host], self._turns[host]
+
+    async def _hash(self, name: str, password: bytes, digest: bytes) -> bool:
+        if self._is_known(name, digest):
+            # Another client of this user was before it: after a restart many come at once.
+            return True
+        hashed = self.users.get(name)
+        right = await trio.to_thread.run_sync((hashed or self._decoy(name)).verify, password, limiter=_NO_LIMIT)
+        if not right or hashed is None:
+            return False
+        self._known[name] = digest
+        return True
+
+    def _is_known(self, name: str, digest: bytes) -> bool:
+        known = self._known.get(name)
+        return known is not None and hmac.compare_digest(known, digest)
+
+    def _digest(self, data: bytes) -> bytes:
+        return hashlib.blake2b(data, key=self._key, digest_size=32).digest()
+
+    def _decoy(self, name: str) -> Hashed:
+        """The same for the same name, so that names that exist and names that do not are alike in time."""
+        return self._decoys[int.from_bytes(self._digest(name.encode())[:8], "big") % len(self._decoys)]

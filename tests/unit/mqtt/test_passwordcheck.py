@@ -68,6 +68,13 @@ async def test_who_was_let_in_is_recognised_and_only_with_his_password(check: Pa
     assert len(Counted.asked) == 4
 
 
+async def test_many_clients_of_one_user_cost_one_hash(check: PasswordCheck) -> None:
+    async with trio.open_nursery() as nursery:
+        for number in range(50):
+            nursery.start_soon(check.verify, "ann", b"secret", f"h:{number}")
+    assert len(Counted.asked) == 1
+
+
 async def test_a_host_that_guesses_delays_only_itself(check: PasswordCheck) -> None:
     Counted.go.clear()
     async with trio.open_nursery() as nursery:
