@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
 import trio
 import trustme
@@ -245,7 +246,6 @@ async def test_nonsense_harms_nobody_else(start: Start) -> None:
 @pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
 async def test_with_paho(start: Start, tmp_path: Path, secure: bool) -> None:
     """A client of browsers' habits: it sends an Origin, and pings."""
-    paho = pytest.importorskip("paho.mqtt.client")
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
