@@ -116,7 +116,7 @@ class Upgrade:
         for name, value in request.headers:
             key, text = name.decode("latin-1"), value.decode("latin-1")
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
-        key = _checked_key(request.method, headers)
+        key = _checked_key(request, headers)
         if (origin := headers.get("origin")) is not None:
             self._gate.check_origin(origin, headers.get("host", ""), local=self._local)
         wanted = _tokens(headers, "sec-websocket-protocol")
@@ -134,12 +134,16 @@ def _tokens(headers: dict[str, str], name: str) -> list[str]:
     return [each.strip() for each in headers.get(name, "").split(",")]
 
 
-def _checked_key(method: bytes, headers: dict[str, str]) -> str:
+def _checked_key(request: h11.Request, headers: dict[str, str]) -> str:
     """The client's key, of a request that is one for a WebSocket (RFC 6455, 4.2.1). Raises _No."""
     if "websocket" not in [each.lower() for each in _tokens(headers, "upgrade")]:
         raise _No(426, "A WebSocket is spoken here, with the subprotocol mqtt.", "Upgrade: websocket\r\n")
-    if method != b"GET" or "upgrade" not in [each.lower() for each in _tokens(headers, "connection")]:
-        raise _No(400, "A request for a WebSocket is a GET with Connection: Upgrade.")
+    if (
+        request.method != b"GET"
+        or request.http_version != b"1.1"
+        or "upgrade" not in [each.lower() for each in _tokens(headers, "connection")]
+    ):
+        raise _No(400, "A request for a WebSocket is a GET of HTTP/1.1 with Connection: Upgrade.")
     if headers.get("sec-websocket-version") != "13":
         raise _No(426, "Only version 13 of WebSocket is spoken here.", "Sec-WebSocket-Version: 13\r\n")
     if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from typing import Final
 
 from mqtt.core import Core
 from mqtt.frames import MISTAKES, NORMAL, Frames, close_frame, frame
 from mqtt.link import Link
 from mqtt.sockets import Gone, Socket
 from mqtt.upgrade import Gate, Upgrade
+
+_READ: Final = 16 * 1024
+"""Bytes at a time. Made of frames without anything in them they keep us busy for 4 ms, and others wait meanwhile; it is also the
+least that TLS can be read by."""
 
 
 class WebSocket(Socket):
@@ -27,7 +32,7 @@ class WebSocket(Socket):
         self._said_close = False
 
     def read(self, size: int) -> bytes:
-        data = super().read(size)
+        data = super().read(min(size, _READ))
         if self.lingering:
             return self._linger(data)
         if self._upgrade is not None and data:

@@ -44,6 +44,13 @@ def test_the_example_of_the_standard_in_pieces() -> None:
     assert answer.rest == b"\x82\x80mask"
 
 
+def test_extensions_are_not_taken() -> None:
+    answer = Upgrade(Gate(()), local=False).feed(request(Sec_WebSocket_Extensions="permessage-deflate; client_max_window_bits"))
+    assert answer is not None
+    assert answer.accepted
+    assert b"extensions" not in answer.data.lower()
+
+
 @pytest.mark.parametrize(("asked", "chosen"), [("mqttv3.1", b"mqttv3.1"), ("chat, mqtt", b"mqtt"), ("mqttv3.1, mqtt", b"mqtt")])
 def test_subprotocols(asked: str, chosen: bytes) -> None:
     answer = Upgrade(Gate(()), local=False).feed(request(Sec_WebSocket_Protocol=asked))
@@ -57,6 +64,7 @@ def test_subprotocols(asked: str, chosen: bytes) -> None:
         (request(Sec_WebSocket_Protocol=None), 400),
         (request(Sec_WebSocket_Protocol="chat"), 400),
         (request("POST /mqtt HTTP/1.1"), 400),
+        (request("GET /mqtt HTTP/1.0"), 400),
         (request(Upgrade=None), 426),
         (request(Upgrade="h2c"), 426),
         (request(Connection="close"), 400),
