@@ -246,6 +246,23 @@ class Client:
         if came:
             raise Deviation(f"{short(came[0])} came, and nothing should")
 
+    @property
+    def largest(self) -> int:
+        """The size of the largest packet that has come."""
+        data, most = self.received, 0
+        while data:
+            size = shift = 0
+            end = 1
+            while True:
+                size |= (data[end] & 127) << shift
+                shift += 7
+                end += 1
+                if data[end - 1] < 128:
+                    break
+            most = max(most, end + size)
+            data = data[end + size :]
+        return most
+
     # Ends.
 
     def refused(self, *data: bytes) -> list[Packet]:

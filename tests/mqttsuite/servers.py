@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from ports import free_port
+from ports import free_ports
 
 from mqtt.packets import Version
 
@@ -46,8 +46,8 @@ class Server(ABC):
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
-    def command(self, port: int, web: int) -> list[str]:
-        """What runs it. web: the port for WebSocket. Raises Missing."""
+    def command(self, port: int, web_port: int) -> list[str]:
+        """What runs it; the second port is for WebSocket. Raises Missing."""
 
     def environment(self) -> dict[str, str]:
         return dict(os.environ)
@@ -61,21 +61,22 @@ class Server(ABC):
         if self._process is not None and self._process.poll() is None:
             return
         self.deaths += self._process is not None
-        if not self._start(free_port(), free_port()):
+        if not self._start(*free_ports(2)):
             raise AssertionError(f"{self.name} does not start: {self.log.read_text(errors='replace')[-2000:]}")
 
-    def _start(self, port: int, web: int) -> bool:
-        command = self.command(port, web)
+    def _start(self, port: int, web_port: int) -> bool:
+        command = self.command(port, web_port)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment(), cwd=self.folder)
         until = time.monotonic() + _START
         while time.monotonic() < until and self._process.poll() is None:
             try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
+                for each in (port, web_port):
+                    socket.create_connection(("127.0.0.1", each), 1).close()
             except OSError:
                 time.sleep(0.02)
             else:
-                self.port, self.web_port = port, web
+                self.port, self.web_port = port, web_port
                 return True
         self.stop()
         return False
@@ -87,33 +88,47 @@ class Server(ABC):
             self._process = None
 
 
-class Ours(Server):
+class Configured(Server):
+    """A server that reads mosquitto.conf: ours and mosquitto are given the same."""
+
+    def configuration(self, port: int, web_port: int) -> Path:
+        """The path of the file. Raises Missing."""
+        passwords, rules, settings = (self.folder / name for name in ("passwords", "acl", "mosquitto.conf"))
+        if shutil.which("mosquitto_passwd") is None:
+            raise Missing("mosquitto_passwd is not installed (apt install mosquitto)")
+        if not passwords.exists():
+            subprocess.run(["mosquitto_passwd", "-c", "-b", passwords, USER, PASSWORD], check=True, capture_output=True)
+            passwords.chmod(0o600)
+        topics = f"topic readwrite #\ntopic deny {FORBIDDEN}/#\n"
+        rules.write_text(f"{topics}\nuser {USER}\n{topics}")
+        settings.write_text(
+            f"listener {port} 127.0.0.1\nallow_anonymous true\npassword_file {passwords}\nacl_file {rules}\n"
+            f"persistence true\npersistence_location {self.folder}/\n"
+            f"listener {web_port} 127.0.0.1\nprotocol websockets\n"
+        )
+        return settings
+
+
+class Ours(Configured):
     name = "ours"
 
-    def command(self, port: int, web: int) -> list[str]:
-        return [sys.executable, str(_HERE / "ourserver.py"), str(port), str(web)]
+    def command(self, port: int, web_port: int) -> list[str]:
+        return [sys.executable, "-m", "edgecore", "broker", "-c", str(self.configuration(port, web_port))]
 
     def environment(self) -> dict[str, str]:
         return super().environment() | {"PYTHONPATH": str(_HERE.parent.parent)}
 
 
-class Mosquitto(Server):
+class Mosquitto(Configured):
     name = "mosquitto"
 
-    def command(self, port: int, web: int) -> list[str]:
+    def command(self, port: int, web_port: int) -> list[str]:
         program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
         if program is None:
             raise Missing("mosquitto is not installed (apt install mosquitto)")
-        passwords, rules, settings = (self.folder / name for name in ("passwords", "acl", "mosquitto.conf"))
-        if not passwords.exists():
-            subprocess.run(["mosquitto_passwd", "-c", "-b", passwords, USER, PASSWORD], check=True, capture_output=True)
-        topics = f"topic readwrite #\ntopic readwrite $share/#\ntopic deny {FORBIDDEN}/#\n"
-        rules.write_text(f"{topics}\nuser {USER}\n{topics}")
-        settings.write_text(
-            f"user root\nlistener {web} 127.0.0.1\nprotocol websockets\n"
-            f"listener {port} 127.0.0.1\nallow_anonymous true\npassword_file {passwords}\nacl_file {rules}\n"
-            "persistence false\nlog_dest none\n"
-        )
+        settings = self.configuration(port, web_port)
+        # As root it would become another user, who may not read what is ours.
+        settings.write_text(f"user root\nlog_dest none\n{settings.read_text()}")
         return [program, "-c", str(settings)]
 
 
@@ -123,8 +138,8 @@ class Amqtt(Server):
     name = "amqtt"
     versions = (Version.V311,)
 
-    def command(self, port: int, web: int) -> list[str]:
-        return [sys.executable, str(_HERE / "amqttserver.py"), str(port), str(web)]
+    def command(self, port: int, web_port: int) -> list[str]:
+        return [sys.executable, str(_HERE / "amqttserver.py"), str(port), str(web_port)]
 
     def environment(self) -> dict[str, str]:
         return super().environment() | {"PYTHONPATH": f"{_installed_amqtt()}:{_HERE}"}

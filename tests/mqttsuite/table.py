@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mqttsuite.case import CASES, KNOWN, SOMETIMES, Case, known_failures
+from mqttsuite.clauses import WITHOUT_CASE, clauses, every
 from mqttsuite.servers import AMQTT, SERVERS
 
 from mqtt.packets import Version
@@ -80,10 +81,17 @@ def section(case: Case, version: Version) -> str:
 def render() -> str:
     """What stands between the two marks of the page."""
     known = known_failures()
-    lines = [*_counts(known), ""]
+    lines = [*(_coverage(version) for version in (Version.V311, Version.V5)), "", *_counts(known), ""]
     for server in SERVERS:
         lines += [*_failures(server.name, known.get(server.name, {})), ""]
     return "\n".join(lines).rstrip()
+
+
+def _coverage(version: Version) -> str:
+    """How many of the numbered statements have a case, and what is with the others."""
+    tested = {clause for case in CASES.values() for clause in case.clauses.get(version, ())}
+    others = "; ".join(f"{len([*clauses(written)])} {why}" for why, written in WITHOUT_CASE[version].items())
+    return f"- {version.text}: {len(tested)} of {len(every(version))} numbered statements have cases. The others: {others}."
 
 
 def _counts(known: dict[str, dict[str, str]]) -> Iterator[str]:

@@ -226,7 +226,7 @@ def test_take_over(bench: Bench) -> None:
     second.alive()
 
 
-@case(v5="3.1.4-3 3.14.4-1")
+@case(v5="3.1.4-3 3.14.4-1 3.14.4-2 4.13.2-1")
 def test_take_over_is_announced(bench: Bench) -> None:
     """says "session taken over" before it closes the older connection"""
     first = bench.client("a")

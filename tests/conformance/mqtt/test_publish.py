@@ -353,6 +353,24 @@ def test_too_large_does_not_stay(bench: Bench) -> None:
     bench.client("s", stays=True).silent_from(publisher)
 
 
+@case(
+    v5="3.2.2-19 3.2.2-20 3.4.2-2 3.4.2-3 3.5.2-2 3.5.2-3 3.6.2-2 3.6.2-3 3.7.2-2 3.7.2-3 3.9.2-1 3.9.2-2 "
+    "3.11.2-1 3.11.2-2 3.14.2-3 3.14.2-4"
+)
+def test_answers_within_the_maximum_packet_size(bench: Bench) -> None:
+    """sends no answer that is larger than the client takes"""
+    client = bench.client(properties={"maximum_packet_size": 30})
+    client.publish("forbidden/x", b"x", 1)
+    client.publish("forbidden/x", b"x", 2)
+    client.send(PubRec(7), PubRel(8))
+    client.expect(PubRel)
+    client.expect(PubComp)
+    client.subscribe("forbidden/x", bench.topic())
+    client.unsubscribe(bench.topic("none"))
+    client.refused(b"\x30\xff\xff\xff\xff\x01")
+    expect(client.largest <= 30, f"one has {client.largest} bytes")
+
+
 @case(v5="3.2.2-15")
 def test_packet_beyond_the_servers_maximum(bench: Bench) -> None:
     """closes when a packet is larger than it takes"""

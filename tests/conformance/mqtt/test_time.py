@@ -7,7 +7,7 @@ import time
 from mqttsuite.case import Bench, case, expect
 from mqttsuite.client import Client, Deviation, publishes
 
-from mqtt.packets import Disconnect, Publish, Will
+from mqtt.packets import Disconnect, PubComp, Publish, PubRec, PubRel, Will
 from mqtt.reasons import Reason
 
 LATE = 10.0
@@ -19,7 +19,7 @@ def patient(bench: Bench, client: Client) -> Client:
     return client
 
 
-@case("3.1.2-24", "3.1.2-22", timed=True)
+@case("3.1.2-24", "3.1.2-22 3.2.2-22", timed=True)
 def test_keep_alive(bench: Bench) -> None:
     """closes after one and a half times the keep-alive, and not before that, and publishes the will"""
     subscriber, _ = bench.pair(stays=True)
@@ -41,12 +41,13 @@ def test_any_packet_keeps_alive(bench: Bench) -> None:
         client.publish(bench.topic(), b"x", 1)
 
 
-@case("3.1.2-24", "3.1.2-22", timed=True)
+@case("3.1.2-24 4.1.0-2", "3.1.2-22 4.1.0-1", timed=True)
 def test_keep_alive_0(bench: Bench) -> None:
-    """does not close where the keep-alive is 0"""
-    client = bench.client(keep_alive=0)
+    """keeps connection and session where the keep-alive is 0"""
+    subscriber, publisher = bench.pair(1, keep_alive=0)
     time.sleep(2.5)
-    client.alive()
+    publisher.publish(bench.topic(), b"x", 1)
+    subscriber.message()
 
 
 @case(v5="4.4.0-1", timed=True)
@@ -155,3 +156,15 @@ def test_no_expiry_once_sent(bench: Bench) -> None:
     except Deviation:
         came = []
     expect([each.payload for each in came] == [b"x"], "it does not come again")
+
+
+@case(v5="4.3.3-13", timed=True)
+def test_acknowledgements_of_what_has_expired(bench: Bench) -> None:
+    """completes QoS 2 with the publisher of a message that has expired meanwhile"""
+    first, publisher = bench.pair(2, stays=True)
+    first.leave()
+    publisher.send(Publish(bench.topic(), b"x", 2, packet_id=9, properties={"message_expiry": 1}))
+    publisher.expect(PubRec)
+    time.sleep(2.5)
+    publisher.send(PubRel(9))
+    publisher.expect(PubComp)
