@@ -41,6 +41,8 @@ _TURN: Final = 0.005
 """Seconds after which other tasks of the program have their turn, however many sockets are ready."""
 _OFTEN: Final = 0.001
 """Seconds between messages that follow each other so closely that the next one is waited for outside of trio's loop."""
+_ALONE: Final = 8
+"""Turns after which the rest of the program is taken to be at rest, so that there is nobody whom that waiting would hold up."""
 _LAST_WORDS: Final = 5.0
 """Seconds in which a client must take what is still to be sent when its connection ends."""
 _LINGER: Final = 2.0
@@ -108,17 +110,20 @@ class Broker:
     async def run(self) -> None:
         poll = self._epoll.poll
         fd = self._epoll.fileno()
-        wait = self._moment.wait if self._moment is not None else None
+        here = self._moment
         now = -inf
+        alone = 0
         while True:
             await trio.lowlevel.wait_readable(fd)
             before, now = now, trio.current_time()
             until = now + _TURN
-            often = now - before < _OFTEN
+            wait = here is not None and now - before < _OFTEN and alone > _ALONE and here.free(until)
+            alone += 1
             # What becomes ready meanwhile is served in the same turn: it saves the way through trio's own loop.
             while now < until and (ready := poll(0, _ROUND)):
                 self._serve(ready, now)
-                if often and wait is not None and not wait():
+                if wait and here is not None and not here.wait():
+                    alone = 0
                     now = trio.current_time()
                     break
                 now = trio.current_time()

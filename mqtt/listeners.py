@@ -9,6 +9,7 @@ import socket
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -112,6 +113,7 @@ class Door:
             self.listener.path.unlink(missing_ok=True)
 
 
+@lru_cache(256)
 def _local(host: str) -> bool:
     return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 

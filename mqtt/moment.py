@@ -2,15 +2,14 @@
 
 The way through trio's loop and back takes as long as all else that the broker does with a message that comes alone. So a broker
 that has just had something to do waits here, in a poll of its own that trio's poll stands in, too: whatever trio waits for (other
-sockets, threads, signals) ends this waiting at once, and tasks that can run come first. Deadlines may come as much later as a
-moment is long.
+sockets, threads, signals) ends this waiting at once, tasks that can run come first, and while a deadline is near nobody waits.
 """
 
 from __future__ import annotations
 
 import select
 from collections import deque
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from typing import Any, Final
 
 import trio
@@ -20,12 +19,17 @@ MOMENT: Final = 0.005
 
 
 class Moment:
-    def __init__(self, own: int, trios: int, runnable: Sized) -> None:
+    def __init__(self, own: int, trios: int, runnable: Sized, next_deadline: Callable[[], float]) -> None:
         self._own = own
         self._runnable = runnable
+        self._next_deadline = next_deadline
         self._poll = select.epoll()
         self._poll.register(own, select.EPOLLIN)
         self._poll.register(trios, select.EPOLLIN)
+
+    def free(self, until: float) -> bool:
+        """Whether no deadline of the program comes before a moment after that time."""
+        return self._next_deadline() > until + MOMENT
 
     def wait(self) -> bool:
         """True as soon as the broker's poll has something; false when trio has, or nobody in that moment."""
@@ -44,9 +48,9 @@ def moment(own: int) -> Moment | None:
     known: Any = trio
     try:
         runner = known._core._run.GLOBAL_RUN_CONTEXT.runner
-        poll, runnable = runner.io_manager._epoll, runner.runq
+        poll, runnable, next_deadline = runner.io_manager._epoll, runner.runq, runner.deadlines.next_deadline
     except AttributeError:
         return None
     if not isinstance(poll, select.epoll) or not isinstance(runnable, deque):
         return None
-    return Moment(own, poll.fileno(), runnable)
+    return Moment(own, poll.fileno(), runnable, next_deadline)

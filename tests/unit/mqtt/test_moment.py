@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mqtt.moment import Moment, moment
+from mqtt.moment import MOMENT, Moment, moment
 
 
 @pytest.fixture
@@ -63,12 +64,12 @@ async def test_other_sockets_of_the_program_and_threads_come_first(
     other, end = socket.socketpair()
     with other, end:
         nursery.start_soon(trio.lowlevel.wait_readable, other.fileno())
-        await trio.testing.wait_all_tasks_blocked()
+        await wait_all_tasks_blocked()
         pair[1].send(b"x")
         assert here.wait()
         end.send(b"x")
         assert not here.wait()
-        await trio.testing.wait_all_tasks_blocked()
+        await wait_all_tasks_blocked()
         trio.lowlevel.current_trio_token().run_sync_soon(int)
         assert not here.wait()
     here.close()
@@ -88,3 +89,15 @@ async def test_the_broker_may_stand_in_trios_poll_as_well(own: select.epoll, pai
 async def test_another_trio_is_gone_through_each_time(own: select.epoll, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mqtt.moment.trio", object())
     assert moment(own.fileno()) is None
+
+
+async def test_a_deadline_that_is_near_forbids_it(own: select.epoll, nursery: trio.Nursery, mock_clock: MockClock) -> None:
+    here = _of(own)
+    now = trio.current_time()
+    assert here.free(now)
+    nursery.start_soon(trio.sleep, 1.0)
+    await wait_all_tasks_blocked()
+    assert here.free(now + 1.0 - 2 * MOMENT)
+    assert not here.free(now + 1.0 - MOMENT / 2)
+    mock_clock.jump(2.0)
+    here.close()
