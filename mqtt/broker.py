@@ -74,6 +74,8 @@ class Config:
     """Seconds between two reports in ``$SYS``; 0: none. There are none either where ``$SYS`` is not closed to clients."""
     version: str = "mqtt"
     """What ``$SYS/broker/version`` says."""
+    hold: bool = False
+    """Clients are let in only when ``Broker.let_in`` is set: after parts of the program have subscribed."""
 
 
 class Broker:
@@ -97,6 +99,7 @@ class Broker:
         self._leaving: set[Socket] = set()
         self._commits = Commits(config.journal, nursery, self._sealed, self._unseal)
         self.ended = False
+        self.let_in = trio.Event()
         for fd in self.doors:
             self._epoll.register(fd, _IN)
 
@@ -485,6 +488,8 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Broker] = trio.T
                 if config.sys_interval > 0 and ROOT in config.closed_roots:
                     nursery.start_soon(report, broker, config.sys_interval, config.version)
                 task_status.started(broker)
+                if config.hold:
+                    await broker.let_in.wait()
                 await broker.run()
             finally:
                 broker.close()

@@ -123,6 +123,7 @@ class InsideClient:
         self._core = broker.core
         self._link = link
         self._session = session
+        self._acknowledged = trio.Event()
 
     async def publish(
         self, topic: str, payload: bytes = b"", qos: int = 0, *, retain: bool = False, properties: Properties | None = None
@@ -149,6 +150,13 @@ class InsideClient:
         message = self._message(Publish(topic, payload, qos), now)
         self._session.deliver(message, qos, False, (), now)
         return self._passed_on(before, now)
+
+    async def room(self, topic: str, payload: bytes) -> None:
+        """Waits until this message can be ``put`` without being dropped; not for ever, if it is larger than all that may wait."""
+        size = cost(Publish(topic, payload))
+        while self._session.queue and not self._session.has_room(size):
+            self._check()
+            await self._acknowledged.wait()
 
     async def kept(self, batch: int) -> None:
         """Waits until what ``put`` has put is on disk, where the broker has one. Raises Closed: it is not."""
@@ -220,6 +228,8 @@ class InsideClient:
             now = trio.current_time()
             self._session.acknowledged(message.packet_id, now)
             self._broker.flush(now)
+            self._acknowledged.set()
+            self._acknowledged = trio.Event()
 
     def _check(self) -> None:
         if self._link.closing:

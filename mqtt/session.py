@@ -152,8 +152,12 @@ class Session:
         link.send(data)
 
     def _room(self, message: Message) -> bool:
+        return self.has_room(message.size)
+
+    def has_room(self, size: int) -> bool:
+        """Whether another message of this size may wait."""
         limits = self._limits
-        return len(self.queue) < limits.queued_messages and self.queued_bytes + message.size <= limits.queued_bytes
+        return len(self.queue) < limits.queued_messages and self.queued_bytes + size <= limits.queued_bytes
 
     def _heavy(self, message: Message) -> bool:
         """Whether too many bytes are in flight for a large message. Small ones are bounded by their number."""

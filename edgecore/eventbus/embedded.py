@@ -45,6 +45,7 @@ class Embedded:
         else:
             self.config = Config([], settings.limits)
         self.config.journal = Durable(settings.journal)
+        self.config.hold = True
         self.config.version = f"edgecore {program_version()}"
 
     async def follow_signals(self, broker: Broker) -> None:

@@ -30,7 +30,7 @@ from edgecore.eventbus.outgoing import Outgoing
 from edgecore.eventbus.rules import Rules
 from edgecore.eventbus.settings import BusSettings, External
 from edgecore.eventbus.subscriber import Subscriber
-from edgecore.eventbus.topics import TWINS, UPLOADS, is_broker_s, is_twin
+from edgecore.eventbus.topics import TWINS, UPLOADS, is_broker_s
 from edgecore.eventbus.uplink import Uplink
 from edgecore.store import Store
 from edgecore.version import program_version
@@ -162,7 +162,7 @@ class EventBus:
                 log.info("the event bus runs: %s", self._description())
                 self.ready.set()
                 try:
-                    await self._work()
+                    await self._work(broker)
                 finally:
                     self.broker = self._local = self._external = self._devices = None
                     self.ready = trio.Event()
@@ -184,24 +184,27 @@ class EventBus:
         if self._settings.external is not None:
             self._external = await stack.enter_async_context(inside.open("external", keep=True))
 
-    async def _work(self) -> None:
+    async def _work(self, broker: Broker) -> None:
         upload, devices = self._local, self._devices
         assert upload is not None  # noqa: S101 - opened just before
         async with trio.open_nursery() as nursery:
             if self._external is not None and self._settings.external is not None:
                 self._bridge(nursery, self._settings.external, self._external, upload)
-            if self._clients_here:
-                nursery.start_soon(_subscriber(upload).follow, frozenset(UPLOADS), self._rules)
             if devices is not None and self._twin is not None:
-                if self._clients_here:
-                    await devices.subscribe(*TWINS)
                 nursery.start_soon(self._hand_on, devices, self._twin)
+            if self._settings.internal is not None:
+                nursery.start_soon(self._let_in, broker, upload, devices)
             nursery.start_soon(self._carry_out_all)
             await self._uplink.run(upload)
 
-    @property
-    def _clients_here(self) -> bool:
-        return self._settings.internal is not None
+    async def _let_in(self, broker: Broker, upload: InsideClient, devices: InsideClient | None) -> None:
+        """Clients come when what they say is heard; what this needs is on disk then."""
+        if devices is not None:
+            await _subscriber(devices).bring_to(frozenset(TWINS))
+        subscriber = _subscriber(upload)
+        await subscriber.bring_to(self._rules.filters | set(UPLOADS))
+        broker.let_in.set()
+        await subscriber.follow(frozenset(UPLOADS), self._rules)
 
     async def _hand_on(self, devices: InsideClient, twin: trio.MemorySendChannel[TwinMessage]) -> None:
         while True:
@@ -214,15 +217,15 @@ class EventBus:
             self._devices.rewind()
 
     def _bridge(self, nursery: trio.Nursery, external: External, queue: InsideClient, upload: InsideClient) -> None:
-        name, devices = self._settings.node, self._devices
-        fixed = frozenset(UPLOADS if devices is None else (*UPLOADS, *TWINS))
-        hear = Incoming(fixed, self._rules, lambda topic: devices if devices is not None and is_twin(topic) else upload)
-        send = Outgoing(queue)
+        name, causes = self._settings.node, Causes()
         sub_id = external.sub_id or f"edgecore-{name}-sub"
         pub_id = external.pub_id or f"edgecore-{name}-pub"
-        causes = Causes()
+        hear = Incoming(upload, frozenset(UPLOADS), self._rules)
         nursery.start_soon(Connection(external, sub_id, hear.use, causes, clean=False, what="reading").run)
-        nursery.start_soon(Connection(external, pub_id, send.use, causes, clean=True, what="writing").run)
+        nursery.start_soon(Connection(external, pub_id, Outgoing(queue).use, causes, clean=True, what="writing").run)
+        if self._devices is not None:
+            hear = Incoming(self._devices, frozenset(TWINS))
+            nursery.start_soon(Connection(external, f"{sub_id}-twin", hear.use, causes, clean=False, what="the twin").run)
 
     def _description(self) -> str:
         settings = self._settings

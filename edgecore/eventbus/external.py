@@ -11,13 +11,14 @@ import trio
 from beehive.backoff import Backoff
 from edgecore.eventbus.settings import External
 from mqtt.client import Client, ClientError, ClientLimits, connect
-from mqtt.packets import Connect, Version
+from mqtt.packets import MAX_PACKET_ID, Connect, Version
 from viaduct.tls import TlsError
 
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE: Final = 30
-_LIMITS: Final = ClientLimits(packet=1 << 24, inbox=100, connect=20.0)
+_LIMITS: Final = ClientLimits(packet=1 << 24, inbox=100, connect=20.0, unacknowledged=MAX_PACKET_ID)
+"""As many unacknowledged messages as there can be: mosquitto 2.0 begins a session that it has kept with all that waits in it."""
 _REMIND: Final = 600.0
 _SETTLED: Final = 10.0
 

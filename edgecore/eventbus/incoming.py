@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Set
 from functools import partial
 
 import trio
@@ -19,9 +19,12 @@ _AHEAD = 100
 
 
 class Incoming:
-    """fixed: filters beside those of the rules. inbox: where a message with this topic belongs."""
+    """fixed: filters beside those of the rules, if there are any.
 
-    def __init__(self, fixed: Set[str], rules: Rules, inbox: Callable[[str], InsideClient]) -> None:
+    An inbox that is full holds up its connection, and what comes waits with that broker: every inbox has a connection of its own.
+    """
+
+    def __init__(self, inbox: InsideClient, fixed: Set[str], rules: Rules | None = None) -> None:
         self._fixed = fixed
         self._rules = rules
         self._inbox = inbox
@@ -30,17 +33,18 @@ class Incoming:
     async def use(self, client: Client) -> None:
         """Hears over this connection."""
         async with trio.open_nursery() as nursery:
-            send, receive = trio.open_memory_channel[tuple[Publish, InsideClient, int]](_AHEAD)
+            send, receive = trio.open_memory_channel[tuple[Publish, int]](_AHEAD)
             subscriber = Subscriber(partial(client.subscribe, qos=1), client.unsubscribe, (Refused, Unencodable))
             nursery.start_soon(subscriber.follow, self._fixed, self._rules)
             nursery.start_soon(self._acknowledge, client, receive)
             while True:
                 message = await client.receive()
                 self.received += 1
-                inbox = self._inbox(message.topic)
-                await send.send((message, inbox, inbox.put(message.topic, message.payload, message.qos)))
+                if message.qos:
+                    await self._inbox.room(message.topic, message.payload)
+                await send.send((message, self._inbox.put(message.topic, message.payload, message.qos)))
 
-    async def _acknowledge(self, client: Client, receive: trio.MemoryReceiveChannel[tuple[Publish, InsideClient, int]]) -> None:
-        async for message, inbox, batch in receive:
-            await inbox.kept(batch)
+    async def _acknowledge(self, client: Client, receive: trio.MemoryReceiveChannel[tuple[Publish, int]]) -> None:
+        async for message, batch in receive:
+            await self._inbox.kept(batch)
             client.acknowledge(message)

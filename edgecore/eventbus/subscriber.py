@@ -26,18 +26,24 @@ class Subscriber:
         self._held = set(held)
         self._refused: set[str] = set()
 
-    async def follow(self, fixed: Set[str], rules: Rules) -> None:
+    async def follow(self, fixed: Set[str], rules: Rules | None = None) -> None:
         """Until cancelled. A filter that is refused costs only itself; it is tried again on the next connection."""
+        if rules is None:
+            await self.bring_to(fixed)
+            return
         with rules.watch() as changes:
             while True:
                 await changes.wait()
-                wanted = fixed | rules.filters
-                for name in sorted(self._held - wanted):
-                    await self._unsubscribe(name)
-                    self._held.discard(name)
-                self._refused &= wanted
-                for name in sorted(wanted - self._held - self._refused):
-                    await self._add(name)
+                await self.bring_to(fixed | rules.filters)
+
+    async def bring_to(self, wanted: Set[str]) -> None:
+        """Returns when all that is wanted is there, or refused."""
+        for name in sorted(self._held - wanted):
+            await self._unsubscribe(name)
+            self._held.discard(name)
+        self._refused &= wanted
+        for name in sorted(wanted - self._held - self._refused):
+            await self._add(name)
 
     async def _add(self, name: str) -> None:
         try:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trio.testing
 from brokers.ledger import Ledger
 from brokers.sockets import RawClient
 
@@ -16,7 +17,7 @@ from mqtt.journal import Journal, Memory
 from mqtt.limits import Limits
 from mqtt.listeners import Listener
 from mqtt.local import Closed, Inside, LocalBroker
-from mqtt.packets import PubAck, Publish
+from mqtt.packets import Connect, PubAck, Publish
 from mqtt.topics import TopicError
 
 
@@ -267,3 +268,41 @@ async def test_access_rules_are_for_others() -> None:
                 await two.publish("t", b"x", 1)
                 assert (await one.receive()).payload == b"x"
         nursery.cancel_scope.cancel()
+
+
+async def test_clients_of_the_network_come_when_they_are_let_in() -> None:
+    async with trio.open_nursery() as nursery:
+        broker: Broker = await nursery.start(serve, Config([Listener(port=0)], hold=True))
+        with trio.fail_after(20):
+            early = await RawClient.open(broker.ports[0])
+            await early.send(Connect(early.version, "early"), Publish("t", b"first", 1, packet_id=1))
+            async with Inside(broker).open("one") as client:
+                await trio.testing.wait_all_tasks_blocked(0.02)
+                assert not broker.core.counters.connections
+                await client.subscribe("t")
+                broker.let_in.set()
+                assert (await client.receive()).payload == b"first"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_full_inbox_is_waited_for() -> None:
+    async with running(listen=False, limits=Limits(queued_messages=1)) as broker:
+        async with Inside(broker).open("one", inbox=1) as one, trio.open_nursery() as nursery:
+            one.put("t", b"1")
+            one.put("t", b"2")
+            put = trio.Event()
+
+            async def more() -> None:
+                await one.room("t", b"3")
+                one.put("t", b"3")
+                put.set()
+
+            nursery.start_soon(more)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert not put.is_set()
+            for number in (b"1", b"2", b"3"):
+                message = await one.receive()
+                assert message.payload == number
+                one.acknowledge(message)
+            await put.wait()
+        assert not broker.core.counters.dropped
