@@ -482,7 +482,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Broker] = trio.T
             broker = Broker(config, doors, nursery)
             try:
                 broker.core.started = now
-                broker.core.restore(saved.sessions, saved.retained, now)
+                broker.core.restore(saved.sessions, saved.retained, now, saved.wills)
                 del saved
                 nursery.start_soon(broker.keep_time)
                 if config.sys_interval > 0 and ROOT in config.closed_roots:

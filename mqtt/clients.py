@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from mqtt.access import Identity
 from mqtt.counters import Counters
-from mqtt.journal import Journal, SavedSession
+from mqtt.journal import Journal, SavedSession, SavedWill
 from mqtt.limits import UNLIMITED, Limits
 from mqtt.message import Message, passed_on
 from mqtt.packets import Publish, Will
@@ -73,6 +73,20 @@ class Clients:
             self._router.trie.subscribe(cast("Subscription[Subscriber]", subscription))
         self._watch(session, now)
 
+    def restore_will(self, saved: SavedWill, now: float) -> None:
+        """The client's connection ended with the broker. Its will is published at once, before anybody is there who could say
+        something newer, or after its delay, if its session waits as long."""
+        session = self.sessions.get(saved.client_id)
+        delay = (saved.will.properties or {}).get("will_delay", 0)
+        if session is not None and delay:
+            session.will = saved.will
+            session.will_due = now + delay
+            self._watch(session, now)
+            return
+        client = session or Session(Identity(saved.client_id, saved.username), self._limits, self._counters)
+        self._publish(client, saved.will, now)
+        self._journal.will(saved.client_id, None, None)
+
     def set_expiry(self, session: Session, expiry: int) -> None:
         session.expiry = min(expiry, self._limits.session_expiry)
         if session.expiry:
@@ -91,6 +105,8 @@ class Clients:
         elif will is not None:
             session.will = will
             session.will_due = now + delay
+        if session.will is None:
+            self._journal.will(session.client_id, None, None)
         if session.expiry == 0:
             self.end(session, now)
             return
@@ -117,6 +133,7 @@ class Clients:
         will, session.will, session.will_due = session.will, None, inf
         if will is not None:
             self._publish(session, will, now)
+            self._journal.will(session.client_id, None, None)
 
     def _publish(self, session: Session, will: Will, now: float) -> None:
         if not self._router.may_publish(session.identity, will.topic):

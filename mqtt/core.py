@@ -18,7 +18,7 @@ from mqtt.counters import Counters
 from mqtt.decoder import Decoder
 from mqtt.errors import PeerError, ProtocolViolation
 from mqtt.intake import Intake
-from mqtt.journal import Journal, Memory, SavedSession
+from mqtt.journal import Journal, Memory, SavedSession, SavedWill
 from mqtt.limits import Limits
 from mqtt.link import Link
 from mqtt.message import Message
@@ -91,12 +91,20 @@ class Core:
         self._turn = itertools.count()
         self._names = itertools.count(1)
 
-    def restore(self, sessions: Iterable[SavedSession], retained: Iterable[Message], now: float) -> None:
+    def restore(
+        self,
+        sessions: Iterable[SavedSession],
+        retained: Iterable[Message],
+        now: float,
+        wills: Iterable[SavedWill] = (),
+    ) -> None:
         """Brings back what a journal has kept. Before anything else is called."""
         for message in retained:
             self.router.restore(message)
         for saved in sessions:
             self.clients.restore(saved, now)
+        for will in wills:
+            self.clients.restore_will(will, now)
 
     # Connections.
 
@@ -360,6 +368,7 @@ class Core:
         link.identity = identity
         link.session = session
         link.will = connect.will
+        self.journal.will(session.client_id, identity.username, connect.will)
         link.keep_alive = self._keep_alive(connect)
         link.largest = properties.get("maximum_packet_size")
         link.decoder.limit = self.limits.packet

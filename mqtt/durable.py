@@ -22,6 +22,7 @@ from mqtt.durableload import Found, FoundMessage, FoundSession
 from mqtt.journal import Saved, SavedDelivery, SavedSession, Stored
 from mqtt.limits import UNLIMITED
 from mqtt.message import NOTHING, Message
+from mqtt.packets import Will
 from mqtt.topics import Subscription
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Durable:
         self._limiter = trio.CapacityLimiter(1)
         self._sessions: dict[str, _Known] = {}
         self._retained: dict[str, int] = {}
+        self._wills: dict[str, tuple[str | None, Will]] = {}
         self._references: dict[int, int] = {}
         self._last_session = 0
         self._last_message = 0
@@ -98,7 +100,8 @@ class Durable:
             self._retained[topic] = key
             self._references[key] = self._references.get(key, 0) + 1
         sessions = [self._session(each, messages, wall) for each in found.sessions]
-        return Saved(sessions, [messages[key] for key in found.retained.values()])
+        self._wills = {each.client_id: (each.username, each.will) for each in found.wills}
+        return Saved(sessions, [messages[key] for key in found.retained.values()], found.wills)
 
     def _message(self, key: int, found: FoundMessage, back: float) -> Message:
         expires = None if found.expires is None else found.expires + back
@@ -264,6 +267,17 @@ class Durable:
         self._open.retained[topic] = key
         if old is not None:
             self._release(old)
+        self._recorded()
+
+    def will(self, client_id: str, username: str | None, will: Will | None) -> None:
+        kept = None if will is None else (username, will)
+        if self._wills.get(client_id) == kept:
+            return
+        if kept is None:
+            del self._wills[client_id]
+        else:
+            self._wills[client_id] = kept
+        self._open.wills[client_id] = kept
         self._recorded()
 
     # Commits.

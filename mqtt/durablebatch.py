@@ -7,6 +7,7 @@ hold, not by how long the disk takes.
 from __future__ import annotations
 
 from mqtt.message import Message
+from mqtt.packets import Will
 from mqtt.topics import Subscription
 
 
@@ -60,11 +61,12 @@ class SessionChange:
 class Batch:
     """messages: new ones by key. dead: keys of those on disk that nothing needs any more. ended: keys of sessions on disk.
 
-    retained: keys of messages by topic, None where nothing is retained any more. shift: seconds by which the wall clock has
+    retained: keys of messages by topic, None where nothing is retained any more. wills: with user names, by client, None for one
+    that is gone. shift: seconds by which the wall clock has
     jumped: what is on disk moves with it.
     """
 
-    __slots__ = ("changes", "dead", "ended", "messages", "number", "retained", "shift")
+    __slots__ = ("changes", "dead", "ended", "messages", "number", "retained", "shift", "wills")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -73,4 +75,5 @@ class Batch:
         self.dead: list[int] = []
         self.ended: list[int] = []
         self.retained: dict[str, int | None] = {}
+        self.wills: dict[str, tuple[str | None, Will] | None] = {}
         self.shift = 0.0

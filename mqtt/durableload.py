@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mqtt.errors import PeerError
+from mqtt.journal import SavedWill
 from mqtt.limits import UNLIMITED
-from mqtt.packets import PacketType, Publish
-from mqtt.properties import Properties
+from mqtt.packets import PacketType, Publish, Will
+from mqtt.properties import WILL, Properties
 from mqtt.propertycodec import read_properties
 from mqtt.topics import Subscription
 from mqtt.wire import Reader
@@ -78,6 +79,7 @@ class Found:
     messages: dict[int, FoundMessage]
     sessions: list[FoundSession]
     retained: dict[str, int]
+    wills: list[SavedWill]
 
 
 def load(connection: sqlite3.Connection, wall: float) -> Found:
@@ -91,7 +93,8 @@ def load(connection: sqlite3.Connection, wall: float) -> Found:
     try:
         messages = {row[0]: _message(row) for row in connection.execute("SELECT * FROM message")}
         retained = {topic: key for topic, key in connection.execute("SELECT * FROM retained") if messages[key]}
-        return Found(messages, _sessions(connection, messages), retained)
+        wills = [_will(row) for row in connection.execute("SELECT * FROM will")]
+        return Found(messages, _sessions(connection, messages), retained, wills)
     except (PeerError, ValueError, TypeError, KeyError) as error:
         raise Damaged(f"what is in the database cannot be read: {type(error).__name__}: {error}") from error
 
@@ -102,8 +105,13 @@ def _message(row: tuple[Any, ...]) -> FoundMessage:
     return FoundMessage(packet, sender, expires)
 
 
-def _properties(data: bytes | None) -> Properties | None:
-    return None if data is None else read_properties(Reader(data, 0, len(data)), PacketType.PUBLISH)
+def _will(row: tuple[Any, ...]) -> SavedWill:
+    client_id, username, topic, payload, qos, retain, properties = row
+    return SavedWill(client_id, username, Will(topic, bytes(payload), qos, bool(retain), _properties(properties, WILL)))
+
+
+def _properties(data: bytes | None, place: int = PacketType.PUBLISH) -> Properties | None:
+    return None if data is None else read_properties(Reader(data, 0, len(data)), place)
 
 
 def _sessions(connection: sqlite3.Connection, messages: dict[int, FoundMessage]) -> list[FoundSession]:

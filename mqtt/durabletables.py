@@ -7,7 +7,8 @@ from typing import Final
 
 from mqtt.durablebatch import Batch, SessionChange
 from mqtt.message import Message
-from mqtt.packets import PacketType
+from mqtt.packets import PacketType, Will
+from mqtt.properties import WILL
 from mqtt.propertycodec import write_properties
 
 _FIRST: Final = (
@@ -28,7 +29,12 @@ _FIRST: Final = (
 message.properties: as in a PUBLISH of MQTT 5.0. message.lifetime: the seconds that it had at first. delivery.message: NULL when
 only the packet identifier is still needed."""
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+_WILLS: Final = (
+    "CREATE TABLE will (client_id TEXT PRIMARY KEY, username TEXT, topic TEXT NOT NULL, payload BLOB NOT NULL, "
+    "qos INTEGER NOT NULL, retain INTEGER NOT NULL, properties BLOB)",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _WILLS)
 """Each brings the schema one version up; its place, from 1, is that version (``PRAGMA user_version``)."""
 
 _CHILDREN: Final = ("subscription", "delivery", "received")
@@ -45,9 +51,11 @@ _RECEIVED: Final = "INSERT OR REPLACE INTO received VALUES (?, ?)"
 _NOT_RETAINED: Final = "DELETE FROM retained WHERE topic = ?"
 _RETAINED: Final = "INSERT OR REPLACE INTO retained VALUES (?, ?)"
 _DEAD_MESSAGE: Final = "DELETE FROM message WHERE key = ?"
+_NO_WILL: Final = "DELETE FROM will WHERE client_id = ?"
+_WILL: Final = "INSERT OR REPLACE INTO will VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ORDER: Final = (
     _NEW_MESSAGE, _SESSION, _UNSUBSCRIBED, _SUBSCRIBED, _DONE, _QUEUED, _SENT, _RELEASED, _FORGOTTEN, _RECEIVED,
-    _NOT_RETAINED, _RETAINED, _DEAD_MESSAGE,
+    _NOT_RETAINED, _RETAINED, _DEAD_MESSAGE, _NO_WILL, _WILL,
 )  # fmt: skip
 
 
@@ -70,6 +78,11 @@ def write(connection: sqlite3.Connection, batch: Batch, offset: float) -> None:
         else:
             rows[_RETAINED].append((topic, message))
     rows[_DEAD_MESSAGE] = [(key,) for key in batch.dead]
+    for client_id, kept in batch.wills.items():
+        if kept is None:
+            rows[_NO_WILL].append((client_id,))
+        else:
+            rows[_WILL].append(_will(client_id, *kept))
     for statement in _ORDER:
         # Most batches are of few kinds, and each statement costs something even with no row.
         if rows[statement]:
@@ -89,6 +102,11 @@ def _message(key: int, message: Message, offset: float) -> tuple[object, ...]:
         None if message.expires is None else message.expires + offset,
         (properties or {}).get("message_expiry"),
     )
+
+
+def _will(client_id: str, username: str | None, will: Will) -> tuple[object, ...]:
+    properties = write_properties(will.properties, WILL) if will.properties else None
+    return client_id, username, will.topic, will.payload, will.qos, will.retain, properties
 
 
 def _session_rows(change: SessionChange, offset: float, rows: dict[str, list[tuple[object, ...]]]) -> None:

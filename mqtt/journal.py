@@ -5,8 +5,9 @@ PUBCOMP, PUBREL, SUBACK, UNSUBACK, CONNACK of a session that stays, QoS 2 to suc
 disk in which the promise was recorded: the core marks the connection with ``newest``, and the shell sends what is marked so only
 when ``written`` has come that far. Everything else passes at once, so that no QoS 0 message waits for a disk.
 
-Only sessions that outlive their connections and retained messages are recorded. A delivery is named by its session and a number
-that grows; it carries the message, so a store keeps a message once for all its deliveries (``Message.stored`` is for its use).
+Only sessions that outlive their connections, retained messages and wills are recorded. A delivery is named by its session and a
+number that grows; it carries the message, so a store keeps a message once for all its deliveries (``Message.stored`` is for its
+use).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from math import inf
 from typing import Protocol
 
 from mqtt.message import Message
+from mqtt.packets import Will
 from mqtt.topics import Subscription
 
 
@@ -57,6 +59,15 @@ class SavedSession:
     received: list[int] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class SavedWill:
+    """Of a client that was connected when the broker ended, or whose will waited for its delay."""
+
+    client_id: str
+    username: str | None
+    will: Will
+
+
 class JournalError(Exception):
     """What was kept cannot be reached or continued. The text is for a person."""
 
@@ -67,14 +78,14 @@ class Saved:
 
     sessions: list[SavedSession] = field(default_factory=list)
     retained: list[Message] = field(default_factory=list)
+    wills: list[SavedWill] = field(default_factory=list)
 
 
 class Journal(Protocol):
     """Records in the order of the calls. No method may wait: what is recorded is kept until the next ``commit``.
 
     Times (``Message.expires``, ``disconnected``) are those given to the core, which know no date: a store keeps them by the wall
-    clock, and gives them back the other way. Wills are not recorded: a server that was killed does not publish them (MQTT 5.0,
-    3.1.2.5 leaves that open).
+    clock, and gives them back the other way.
     """
 
     newest: int
@@ -121,6 +132,10 @@ class Journal(Protocol):
         """QoS 2 from the client: PUBREL has come."""
 
     def retained(self, topic: str, message: Message | None) -> None: ...
+
+    def will(self, client_id: str, username: str | None, will: Will | None) -> None:
+        """What a broker publishes when it starts, if this one ends without a word; None: nothing any more. Also for clients whose
+        session ends with the connection (MQTT 5.0, 3.1.2.5: a server that failed may publish wills when it starts again)."""
 
     def tick(self) -> None:
         """About once a second: time for what does not come from a record."""
@@ -177,6 +192,9 @@ class Memory:
         return
 
     def retained(self, topic: str, message: Message | None) -> None:
+        return
+
+    def will(self, client_id: str, username: str | None, will: Will | None) -> None:
         return
 
     def tick(self) -> None:

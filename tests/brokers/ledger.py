@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import trio
 
-from mqtt.journal import Saved, SavedDelivery, SavedSession, Stored
+from mqtt.journal import Saved, SavedDelivery, SavedSession, SavedWill, Stored
 from mqtt.message import NOTHING, Message
+from mqtt.packets import Will
 from mqtt.topics import Subscription
 
 
@@ -16,6 +17,7 @@ class Disk:
     def __init__(self) -> None:
         self.sessions: dict[str, SavedSession] = {}
         self.retained: dict[str, Message] = {}
+        self.wills: dict[str, SavedWill] = {}
 
 
 class Ledger:
@@ -52,7 +54,7 @@ class Ledger:
         self.commit_now()
 
     async def open(self, now: float) -> Saved:
-        return Saved(self.saved(), list(self.disk.retained.values()))
+        return Saved(self.saved(), list(self.disk.retained.values()), list(self.disk.wills.values()))
 
     async def close(self) -> None:
         return
@@ -136,6 +138,13 @@ class Ledger:
                 self.disk.retained[topic] = message
 
         self._record(change)
+
+    def will(self, client_id: str, username: str | None, will: Will | None) -> None:
+        if will is None:
+            self._record(lambda: self.disk.wills.pop(client_id, None))
+        else:
+            saved = SavedWill(client_id, username, will)
+            self._record(lambda: self.disk.wills.__setitem__(client_id, saved))
 
 
 class SlowLedger(Ledger):

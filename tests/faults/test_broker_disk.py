@@ -18,7 +18,7 @@ from brokers.process import BrokerProcess
 from brokers.sockets import RawClient
 
 from mqtt.durable import FILE
-from mqtt.packets import ConnAck, Connect, PingReq, PingResp, PubAck, PubComp, Publish, PubRec, PubRel, Version
+from mqtt.packets import ConnAck, Connect, Disconnect, PingReq, PingResp, PubAck, PubComp, Publish, PubRec, PubRel, Version, Will
 from mqtt.reasons import Reason
 
 SESSIONS = 100
@@ -128,6 +128,28 @@ async def test_answers_that_come_after_the_broker_was_killed(broker: BrokerProce
     for number in range(1, 7):
         await writer.send(Publish("a", b"%d" % number, 2, dup=True, packet_id=number), PubRel(number))
         assert [await writer.next(), await writer.next()] == [PubRec(number), PubComp(number)]
+    await reader.send(PingReq())
+    assert await reader.next() == PingResp()
+
+
+async def test_wills_of_who_was_connected_when_the_broker_was_killed(broker: BrokerProcess) -> None:
+    await broker.listening()
+    reader = await RawClient.connected(broker.port, "reader", clean_start=False)
+    await reader.subscribe("wills/#", 1)
+    await reader.reset()
+    for number in range(3):
+        await RawClient.connected(broker.port, f"c{number}", will=Will(f"wills/{number}", b"gone", 1))
+    leaver = await RawClient.connected(broker.port, "leaver", will=Will("wills/leaver", b"gone", 1))
+    await leaver.send(Disconnect())
+    assert await leaver.next() is None
+    # Something that is on disk with all before it.
+    await published(await RawClient.connected(broker.port, "writer"), 1, 1, "wills/none")
+    for _ in range(2):
+        again(broker)
+        await broker.listening()
+    reader = await RawClient.connected(broker.port, "reader", clean_start=False)
+    come = [await reader.message() for _ in range(4)]
+    assert [each.topic for each in come] == ["wills/none", "wills/0", "wills/1", "wills/2"]
     await reader.send(PingReq())
     assert await reader.next() == PingResp()
 

@@ -18,7 +18,7 @@ from mqtt.durable import FILE, Durable
 from mqtt.journal import Saved, SavedDelivery, SavedSession
 from mqtt.limits import UNLIMITED
 from mqtt.message import Message
-from mqtt.packets import Publish
+from mqtt.packets import Publish, Will
 from mqtt.topics import Subscription
 
 CLIENTS = st.sampled_from(["a", "b", "c"])
@@ -33,6 +33,7 @@ def seen(saved: Saved) -> object:
     return (
         sorted((_session(each) for each in saved.sessions), key=repr),
         sorted((_message(each) for each in saved.retained), key=repr),
+        sorted(saved.wills, key=repr),
     )
 
 
@@ -155,6 +156,12 @@ class Records(RuleBasedStateMachine):
     def clear(self, topic: str) -> None:
         self._do("retained", topic, None)
 
+    @rule(client=CLIENTS, user=st.sampled_from([None, "me"]), payload=st.sampled_from([None, b"", b"x"]), delay=st.booleans())
+    def will(self, client: str, user: str | None, payload: bytes | None, delay: bool) -> None:
+        properties = {"will_delay": 7, "content_type": "t"} if delay else None
+        will = None if payload is None else Will("w", payload, 1, True, properties)  # type: ignore[arg-type]
+        self._do("will", client, user, will)
+
     # The disk.
 
     @rule()
@@ -171,7 +178,9 @@ class Records(RuleBasedStateMachine):
         trio.run(self.journal.close)
         self._check_messages()
         found = self._open()
-        assert seen(found) == seen(Saved(self.disk.saved(), list(self.disk.disk.retained.values())))
+        assert seen(found) == seen(
+            Saved(self.disk.saved(), list(self.disk.disk.retained.values()), list(self.disk.disk.wills.values()))
+        )
         self.disk, self.state = Ledger(self.disk.disk), Ledger()
         self._copy(found)
 
@@ -179,6 +188,7 @@ class Records(RuleBasedStateMachine):
         """What was found is what the core has from now on."""
         self.state.disk.sessions = {each.client_id: each for each in found.sessions}
         self.state.disk.retained = {each.topic: each for each in found.retained}
+        self.state.disk.wills = {each.client_id: each for each in found.wills}
         self.messages = [
             *found.retained,
             *(each.message for one in found.sessions for each in one.deliveries if not each.released),
