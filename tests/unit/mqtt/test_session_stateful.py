@@ -175,6 +175,8 @@ class OneSession(RuleBasedStateMachine):
     def acknowledge_what_is_not_so(self, data: st.DataObject, packet_id: int) -> None:
         """A PUBACK for QoS 2, a PUBCOMP before its PUBREC, identifiers that nobody uses: nothing comes of it."""
         assert self.reader is not None
+        if self.flight and data.draw(st.booleans()):
+            packet_id = data.draw(st.sampled_from(self.flight)).packet_id
         found = next((each for each in self.flight if each.packet_id == packet_id), None)
         wrong = [PubAck(packet_id), PubComp(packet_id)]
         if found is not None:
