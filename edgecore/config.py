@@ -297,7 +297,9 @@ def _bus_problems(bus: EventBus) -> list[str]:
         found.append(f"`modules.eventBus.mqttQOS`: {bus.mqttQOS} is not 0, 1 or 2")
     try:
         if bus.mqttMode < 2 and address(bus.mqttServerInternal)[1]:
-            found.append("`modules.eventBus.mqttServerInternal`: there is no TLS here; use tcp:// or unix:///")
+            found.append(
+                "`modules.eventBus.mqttServerInternal`: TLS needs a file at mqttBrokerConfig; else use tcp:// or unix:///"
+            )
     except AddressError as error:
         found.append(f"`modules.eventBus.mqttServerInternal`: {error}")
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trustme
 from brokers.external import Mosquitto
 from clouds.scripted import ScriptedCloud, edge_config
 from faults.proxy import Proxy, proxy
@@ -204,3 +205,35 @@ async def test_both_brokers_hear_the_cloud(
             await cloud.until(lambda: sorted(uploads(cloud)) == ["inner", "outer"])
             with trio.fail_after(20):
                 assert [(await outer.receive()).payload, (await inner.receive()).payload] == [b"outer", b"inner"]
+
+
+async def test_tls_is_verified_and_its_files_are_read_anew(
+    cloud: ScriptedCloud, config: EdgeCore, start_edge: StartEdge, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker shows a certificate of one CA and wants one of the same; the edge has that of another CA first."""
+    caplog.set_level("INFO")
+    right, wrong = trustme.CA(), trustme.CA()
+    folder = tmp_path / "secure"
+    folder.mkdir()
+    right.cert_pem.write_to_path(folder / "ca.pem")
+    right.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    pair = f"certfile {folder}/server.pem", f"keyfile {folder}/server.pem", f"cafile {folder}/ca.pem"
+    broker = Mosquitto(folder, "allow_anonymous true", *pair, "require_certificate true")
+    broker.start()
+    bus = config.modules.eventBus
+    bus.mqttServerExternal = f"ssl://127.0.0.1:{broker.port}"
+    tls = bus.eventBusTLS
+    tls.enable = True
+    tls.tlsMqttCAFile, tls.tlsMqttCertFile, tls.tlsMqttPrivateKeyFile = (str(tmp_path / name) for name in ("ca", "crt", "key"))
+    mine = right.issue_cert("edge-1")
+    try:
+        async with start_edge(config):
+            await until(lambda: "cannot read" in caplog.text)
+            wrong.cert_pem.write_to_path(tmp_path / "ca")
+            mine.cert_chain_pems[0].write_to_path(tmp_path / "crt")
+            mine.private_key_pem.write_to_path(tmp_path / "key")
+            await until(lambda: "certificate verify failed" in caplog.text.lower(), 30)
+            right.cert_pem.write_to_path(tmp_path / "ca")
+            await until(lambda: "connected to the external MQTT broker" in caplog.text, 40)
+    finally:
+        broker.stop()
