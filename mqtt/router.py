@@ -44,6 +44,8 @@ class Router:
         self.trie: Trie[Subscriber] = Trie()
         self.retained: Retained[Message] = Retained()
         self.retained_bytes = 0
+        self._told: Retained[Message] = Retained()
+        """What the broker says itself, in closed roots: true now and never again. It takes no room from others, and no disk."""
 
     def authorize(self, authorizer: Authorizer) -> None:
         """Who may do what, for all that comes after this."""
@@ -109,26 +111,30 @@ class Router:
         self._counters.dropped["not authorized"] += 1
         return False
 
+    def _kept(self, name: str) -> Retained[Message]:
+        """Where retained messages of a topic or for a filter are: a wildcard in front never means a closed root."""
+        return self._told if name[0] == "$" and name.partition("/")[0] in self._closed else self.retained
+
     def _retain(self, message: Message) -> None:
         topic = message.topic
+        if (kept := self._kept(topic)) is not self.retained:
+            kept.set(topic, message)
+            return
         old = self.retained.get(topic)
         if not message.packet.payload:
             if old is not None:
                 self._forget(old)
             return
-        # What only the broker itself can say is true now and never again: it takes no room from others, and no disk.
-        own = topic[0] == "$" and topic.partition("/")[0] in self._closed
         held = self.retained_bytes + _LEVEL * self.retained.levels - (old.size if old is not None else 0)
         fits = held + message.size <= self._limits.retained_bytes
-        if not own and (not fits or (old is None and len(self.retained) >= self._limits.retained_messages)):
+        if not fits or (old is None and len(self.retained) >= self._limits.retained_messages):
             self._counters.dropped["retained full"] += 1
             return
         if old is not None:
             self.retained_bytes -= old.size
         self.retained_bytes += message.size
         self.retained.set(topic, message)
-        if not own:
-            self._journal.retained(topic, message)
+        self._journal.retained(topic, message)
 
     def restore(self, message: Message) -> None:
         """A retained message that a journal has kept."""
@@ -144,7 +150,7 @@ class Router:
         """The retained messages that a new subscription means."""
         client = subscription.client
         identifiers = () if subscription.identifier is None else (subscription.identifier,)
-        for topic, message in self.retained.match(subscription.filter):
+        for topic, message in self._kept(subscription.filter).match(subscription.filter):
             if message.expires is not None and message.expires <= now:
                 self._forget(message)
             elif self._reads_are_free or self._may_receive(client, topic):

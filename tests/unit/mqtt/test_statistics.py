@@ -119,6 +119,11 @@ def test_sys_takes_no_room_and_no_disk_and_wildcards_do_not_mean_it() -> None:
     assert len(reader.messages()) == len(messages)
     assert ledger.records == records
     assert not broker.core.counters.dropped
+    assert look(broker).retained == look(broker).retained_bytes == 0
+    writer = broker.client("writer")
+    writer.publish("kept", b"1", retain=True)
+    assert [topic for topic, *_ in reader.messages()] == ["kept"]
+    assert look(broker).retained == 1, "there is room for it"
     reader.lose()
     for message in messages:
         broker.core.router.publish(message, None, broker.now)
@@ -127,6 +132,7 @@ def test_sys_takes_no_room_and_no_disk_and_wildcards_do_not_mean_it() -> None:
     assert len([each for each in late.subscribe("$SYS/broker/clients/+") if isinstance(each, Publish)]) == 7, "retained"
     late.publish("$SYS/broker/version", b"lie", retain=True)
     again = broker.client("again")
+    assert len([each for each in again.subscribe("#") if isinstance(each, Publish)]) == 1
     found = again.subscribe("$SYS/broker/version")
     assert [each.payload for each in found if isinstance(each, Publish)] == [b"x"]
 
