@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -41,21 +42,32 @@ class Ports:
 
 
 def _free(*preferred: int) -> list[int]:
-    """Each port, or any other one when it is taken. All stay bound until all are chosen, so that none is chosen twice."""
-    taken = []
+    """Each port, or the next one that is free. All stay bound until all are chosen, so that none is chosen twice.
+
+    Not one that the kernel picks: it gives that to the next connection of anybody before the program comes to listen on it.
+    """
+    taken: list[socket.socket] = []
     try:
         for port in preferred:
             probe = socket.socket()
             taken.append(probe)
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HERE, port))
-            except OSError:
-                probe.bind((HERE, 0))
+            _bind(probe, port)
         return [probe.getsockname()[1] for probe in taken]
     finally:
         for probe in taken:
             probe.close()
+
+
+def _bind(probe: socket.socket, port: int) -> None:
+    """Raises OSError when a thousand ports from ``port`` on are taken."""
+    for candidate in range(port, port + 1000):
+        try:
+            return probe.bind((HERE, candidate))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    raise OSError(errno.EADDRINUSE, f"no port is free from {port} to {port + 999}")
 
 
 class Cloud:
