@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
@@ -38,7 +38,7 @@ from mqtt.accessfile import AccessFileError
 from mqtt.broker import Broker, serve
 from mqtt.journal import JournalError
 from mqtt.listeners import Listener
-from mqtt.local import Closed, Inside, InsideClient
+from mqtt.local import Closed, Inside, InsideClient, LocalBroker, LocalClient
 from mqtt.topics import TopicError, check_filter, check_topic
 
 log = logging.getLogger(__name__)
@@ -56,18 +56,30 @@ class TwinMessage:
     done: Callable[[], None]
 
 
+Front: TypeAlias = Callable[[], AbstractAsyncContextManager[LocalBroker]]
+"""Runs a broker for the length of a with-block. Raises OSError where it cannot listen."""
+
+
 class EventBus:
     """Feed it with ``deliver`` and ``on_connection``, publish with ``publish``, run it with ``run``.
 
     twin: takes what clients say to the device twin; without it nobody here hears that. It never waits for the cloud.
+    front: another broker than the embedded one for the clients of this node; that one then only keeps what waits.
     dropped: orders of the cloud that found no room or could not be carried out. carried_out: the others.
     """
 
     def __init__(
-        self, settings: BusSettings, store: Store, outbox: Outbox, twin: trio.MemorySendChannel[TwinMessage] | None = None
+        self,
+        settings: BusSettings,
+        store: Store,
+        outbox: Outbox,
+        twin: trio.MemorySendChannel[TwinMessage] | None = None,
+        front: Front | None = None,
     ) -> None:
         self._settings = settings
         self._twin = twin
+        self._front = front
+        self._clients: LocalClient | None = None
         self._devices: InsideClient | None = None
         self._rules = Rules(store)
         self._uplink = Uplink(outbox)
@@ -105,12 +117,12 @@ class EventBus:
         check_topic(topic, max_levels=_LEVELS)
         if is_broker_s(topic):
             raise TopicError(f"{topic!r} belongs to the broker")
-        local, external = self._local, self._external
-        if local is None:
+        clients, external = self._clients, self._external
+        if self._local is None or (self._front is not None and clients is None):
             raise Closed("the event bus is not running")
         batch = external.put(topic, payload) if external is not None else 0
-        if self._settings.internal is not None:
-            await local.publish(topic, payload, self._settings.qos, retain=self._settings.retain)
+        if clients is not None:
+            await clients.publish(topic, payload, self._settings.qos, retain=self._settings.retain)
         if external is not None:
             await external.kept(batch)
 
@@ -151,7 +163,8 @@ class EventBus:
             await trio.sleep(delays.next())
 
     async def _run(self) -> None:
-        embedded = Embedded(self._settings)
+        settings = self._settings
+        embedded = Embedded(settings if self._front is None else replace(settings, internal=None, broker_file=None))
         async with trio.open_nursery() as ground:
             broker: Broker = await ground.start(serve, embedded.config)
             ground.start_soon(embedded.follow_signals, broker)
@@ -164,7 +177,7 @@ class EventBus:
                 try:
                     await self._work(broker)
                 finally:
-                    self.broker = self._local = self._external = self._devices = None
+                    self.broker = self._local = self._external = self._devices = self._clients = None
                     self.ready = trio.Event()
 
     async def _show(self, nursery: trio.Nursery, broker: Broker) -> None:
@@ -183,6 +196,8 @@ class EventBus:
             self._devices = await stack.enter_async_context(inside.open("twin", keep=True))
         if self._settings.external is not None:
             self._external = await stack.enter_async_context(inside.open("external", keep=True))
+        if self._settings.internal is not None and self._front is None:
+            self._clients = self._local
 
     async def _work(self, broker: Broker) -> None:
         upload, devices = self._local, self._devices
@@ -192,9 +207,12 @@ class EventBus:
                 self._bridge(nursery, self._settings.external, self._external, upload)
             if devices is not None and self._twin is not None:
                 nursery.start_soon(self._hand_on, devices, self._twin)
-            if self._settings.internal is not None:
+            if self._front is not None:
+                nursery.start_soon(self._use, self._front, upload, devices)
+            elif self._settings.internal is not None:
                 nursery.start_soon(self._let_in, broker, upload, devices)
-            nursery.start_soon(self._carry_out_all)
+            if self._front is None:
+                nursery.start_soon(self._carry_out_all)
             await self._uplink.run(upload)
 
     async def _let_in(self, broker: Broker, upload: InsideClient, devices: InsideClient | None) -> None:
@@ -205,6 +223,15 @@ class EventBus:
         await subscriber.bring_to(self._rules.filters | set(UPLOADS))
         broker.let_in.set()
         await subscriber.follow(frozenset(UPLOADS), self._rules)
+
+    async def _use(self, front: Front, upload: InsideClient, devices: InsideClient | None) -> None:
+        async with front() as broker, AsyncExitStack() as stack, trio.open_nursery() as nursery:
+            self._clients = await stack.enter_async_context(broker.open("eventbus"))
+            nursery.start_soon(self._carry_out_all)
+            nursery.start_soon(Incoming(upload, frozenset(UPLOADS), self._rules).use, self._clients)
+            if devices is not None:
+                client = await stack.enter_async_context(broker.open("eventbus-twin"))
+                nursery.start_soon(Incoming(devices, frozenset(TWINS)).use, client)
 
     async def _hand_on(self, devices: InsideClient, twin: trio.MemorySendChannel[TwinMessage]) -> None:
         while True:

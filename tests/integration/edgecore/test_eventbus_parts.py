@@ -15,14 +15,14 @@ from brokers.external import Mosquitto
 from ports import free_port
 
 from edgecore.edgehub.outbox import Outbox
-from edgecore.eventbus.eventbus import EventBus, TwinMessage
+from edgecore.eventbus.eventbus import EventBus, Front, TwinMessage
 from edgecore.eventbus.settings import BusSettings, External
 from edgecore.store import Store
 from mqtt.access import Identity
 from mqtt.broker import Broker, Config, serve
 from mqtt.client import Client, ConnectFailed, connect
 from mqtt.listeners import Listener
-from mqtt.local import Closed
+from mqtt.local import Closed, Inside, LocalBroker
 from mqtt.packets import Connect
 from mqtt.topics import TopicError
 
@@ -36,12 +36,14 @@ def settings(tmp_path: Path) -> BusSettings:
 
 
 @asynccontextmanager
-async def running(settings: BusSettings, twin: trio.MemorySendChannel[TwinMessage] | None = None) -> AsyncIterator[EventBus]:
+async def running(
+    settings: BusSettings, twin: trio.MemorySendChannel[TwinMessage] | None = None, front: Front | None = None
+) -> AsyncIterator[EventBus]:
     store = Store(settings.journal.with_name("edgecore.db"))
     store.database.open()
     async with trio.open_nursery() as nursery:
         await nursery.start(store.database.run)
-        bus = EventBus(settings, store, Outbox(), twin)
+        bus = EventBus(settings, store, Outbox(), twin, front)
         nursery.start_soon(bus.run)
         with trio.fail_after(10):
             await bus.ready.wait()
@@ -221,3 +223,37 @@ async def test_a_subscription_that_an_external_broker_refuses_costs_only_itself(
         nursery.cancel_scope.cancel()
     assert caplog.text.count("does not get here") == 1
     assert "no connection" not in caplog.text
+
+
+async def test_another_broker_for_the_clients_of_this_node(settings: BusSettings) -> None:
+    """It is one of ours here; what is seen of it is the protocol only."""
+    assert settings.internal is not None
+    listener = settings.internal
+    up = trio.Event()
+
+    @asynccontextmanager
+    async def front() -> AsyncIterator[LocalBroker]:
+        async with trio.open_nursery() as nursery:
+            broker: Broker = await nursery.start(serve, Config([listener]))
+            up.set()
+            yield Inside(broker)
+            nursery.cancel_scope.cancel()
+
+    send, twin = trio.open_memory_channel[TwinMessage](10)
+    topic = "$hw/events/device/default/thermo/twin/update"
+    async with running(settings, send, front) as bus:
+        await up.wait()
+        async with device(settings) as client:
+            await client.subscribe("down")
+            while True:
+                await client.publish(topic, b"25", qos=1)
+                with trio.move_on_after(0.1):
+                    assert (await twin.receive()).payload == b"25"
+                    break
+            await client.publish("x/user/y", b"for the cloud", qos=1)
+            await bus.publish("down", b"from the cloud")
+            assert (await client.receive()).payload == b"from the cloud"
+            assert bus.broker is not None
+            sessions = bus.broker.core.clients.sessions
+            while [each.message.packet.payload for each in sessions["\0upload"].in_flight.values()] != [b"for the cloud"]:
+                await trio.sleep(0.01)
