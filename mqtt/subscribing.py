@@ -44,10 +44,12 @@ class Subscribing:
                 identifier=identifier,
             )
             new = self._router.trie.subscribe(cast("Subscription[Subscriber]", subscription))
-            if wanted.filter not in session.subscriptions:
+            old = session.subscriptions.get(wanted.filter)
+            if old is None:
                 session.levels += _levels(wanted.filter)
             session.subscriptions[wanted.filter] = subscription
-            if session.journal is not None:
+            # Many clients subscribe again whenever they connect: that is no news for the disk.
+            if session.journal is not None and (old is None or _options(old) != _options(subscription)):
                 session.journal.subscribed(session.client_id, cast("Subscription[object]", subscription))
             reasons.append(Reason(wanted.qos))
             if not wanted.filter.startswith(SHARE) and wanted.retain_handling < (2 if new else 1):
@@ -87,3 +89,14 @@ class Subscribing:
         if session.journal is not None:
             link.hold = session.journal.newest
         link.send_packet(UnsubAck(packet.packet_id, reasons))
+
+
+def _options(subscription: Subscription[Session]) -> tuple[object, ...]:
+    """All that can differ between two subscriptions of one filter."""
+    return (
+        subscription.qos,
+        subscription.no_local,
+        subscription.retain_as_published,
+        subscription.retain_handling,
+        subscription.identifier,
+    )

@@ -109,6 +109,18 @@ def test_subscriptions_of_a_session_that_stays(scene: Scene) -> None:
     assert not scene.waits(scene.writer)
 
 
+def test_who_subscribes_again_waits_only_for_what_is_new(scene: Scene) -> None:
+    scene.keeper.send(Subscribe(1, [Subscription("b", 1)]))
+    scene.settle()
+    scene.keeper.send(Subscribe(2, [Subscription("b", 1)]))
+    assert not scene.waits(scene.keeper)
+    scene.keeper.send(Unsubscribe(3, ["b"]), Subscribe(4, [Subscription("b", 1)]))
+    assert scene.waits(scene.keeper)
+    scene.settle()
+    scene.keeper.send(Subscribe(5, [Subscription("b", 2)]))
+    assert scene.waits(scene.keeper)
+
+
 def test_a_session_is_on_disk_before_its_client_is_told(scene: Scene) -> None:
     new = scene.broker.client("new", clean_start=False)
     assert scene.waits(new)
