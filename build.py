@@ -34,7 +34,7 @@ PROGRAMS = ROOT / "tests" / "kubernetes" / "programs.py"
 BENCHES = {
     "pods": ("pods.py", ("runtime",)),
     "api": ("api.py", ("rounds",)),
-    "mqtt": ("mqtt_broker.py", ("rounds", "seconds", "parts", "like", "markdown")),
+    "mqtt": ("mqtt_broker.py", ("rounds", "seconds", "parts", "like", "steady", "markdown")),
 }
 """The program of each benchmark and the options that it takes."""
 NOT_HERE = 3
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--seconds", type=float, help="of mqtt: how long one round of one kind of traffic takes")
     bench.add_argument("--parts", help="of mqtt: only these, with commas; an unknown one tells which there are")
     bench.add_argument("--like", help="of mqtt: only traffic whose description holds this, such as 'one outstanding'")
+    bench.add_argument("--steady", action="store_true", help="of mqtt: on one processor at real-time priority, for busy machines")
     bench.add_argument("--markdown", action="store_true", help="of mqtt: the table once more, for a document")
     bench.set_defaults(run=run_bench)
     binary = words.add_parser("binary", help="not built yet")

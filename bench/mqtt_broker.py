@@ -252,11 +252,22 @@ def main() -> None:
     parser.add_argument("--like", default="", help="only traffic whose description holds this, such as 'one outstanding'")
     parser.add_argument("--beside", type=Path, metavar="FOLDER", help="another checkout, whose broker is measured, too")
     parser.add_argument("--alone", action="store_true", help="without mosquitto")
+    parser.add_argument(
+        "--steady",
+        action="store_true",
+        help="all on one processor, which nobody else gets meanwhile (real-time priority): steadier on a busy machine",
+    )
     parser.add_argument("--markdown", action="store_true", help="the table once more, for a document")
     words = parser.parse_args()
     parts = words.parts.split(",")
     if wrong := [part for part in parts if part not in PARTS]:
         parser.error(f"there is no part {', '.join(wrong)}; there are {', '.join(PARTS)}")
+    if words.steady:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+        except PermissionError:
+            parser.error("--steady needs the right to set a real-time priority, as root has")
     with tempfile.TemporaryDirectory() as folder:
         Run(words, Path(folder)).go(parts)
 
