@@ -21,7 +21,7 @@ class WebSocket(Socket):
     """What is to be said below MQTT (the upgrade, pongs, Close) waits in ``_below`` for the next ``write``, which an empty
     ``link.send`` brings about: so all that goes out goes one way, and counts as what the client has not taken yet."""
 
-    __slots__ = ("_below", "_core", "_frames", "_said_close", "_upgrade")
+    __slots__ = ("_below", "_core", "_ending", "_frames", "_said_close", "_upgrade")
 
     def __init__(self, sock: socket.socket, link: Link, gate: Gate, core: Core, *, secure: bool) -> None:
         super().__init__(sock, link, secure=secure)
@@ -29,23 +29,38 @@ class WebSocket(Socket):
         self._upgrade: Upgrade | None = Upgrade(gate, local=link.peer.local)
         self._frames: Frames | None = None
         self._below = b""
-        self._said_close = False
+        self._ending = self._said_close = False
 
     def read(self, size: int) -> bytes:
+        if self._frames is not None and self._frames.end is not None and not self.lingering:
+            # We are asked again: what came before the end was dealt with.
+            self._end()
+            return b""
         data = super().read(min(size, _READ))
         if self.lingering:
             return self._linger(data)
         if self._upgrade is not None and data:
             data = self._open(self._upgrade, data)
         frames = self._frames
-        if frames is None or frames.end is not None or not data:
+        if frames is None or not data:
             return b""
         payload = frames.feed(data)
-        if frames.pong or frames.end is not None:
+        if frames.pong:
             self._below += frames.pong
             frames.pong = b""
             self.link.send(b"")
+        if frames.end in MISTAKES or (frames.end is not None and not payload):
+            self._end()
+        elif frames.end is not None:
+            # The core may take its time with what came before. Nothing more will come, and the poll is to tell us so, again and
+            # again until we read on.
+            with suppress(OSError):
+                socket.socket.shutdown(self._sock, socket.SHUT_RD)
         return payload
+
+    def _end(self) -> None:
+        self._ending = True
+        self.link.send(b"")
 
     def _open(self, upgrade: Upgrade, data: bytes) -> bytes:
         answer = upgrade.feed(data)
@@ -75,14 +90,13 @@ class WebSocket(Socket):
     def write(self, data: bytes) -> bool:
         framed = self._below + (frame(data) if data else b"")
         self._below = b""
-        if self._frames is not None and self._frames.end is not None and not self._said_close:
+        if self._ending and self._frames is not None and self._frames.end is not None and not self._said_close:
             self._said_close = True
             framed += close_frame(self._frames.end)
             if self._frames.end in MISTAKES:
                 # Who has made one shall be able to read that.
                 self._core.counters.closed["not MQTT in frames"] += 1
                 self.link.refused = True
-            # Only now: what came before the end was still taken.
             self.link.closing = True
         if not framed:
             return not self.pending
@@ -93,7 +107,7 @@ class WebSocket(Socket):
         if self._frames is not None and not self._said_close and not self.pending and not self.broken:
             self._said_close = True
             with suppress(OSError, ValueError):
-                self._sock.send(close_frame(NORMAL))
+                self._sock.send(close_frame(self._frames.end or NORMAL))
 
     def finish(self) -> None:
         self._say_close()

@@ -20,10 +20,24 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.connection import Connection
 from wsproto.events import BytesMessage, CloseConnection, Ping, Request, TextMessage
 
+from mqtt.access import Anybody, Identity, Peer
 from mqtt.codec import encode
 from mqtt.limits import Limits
 from mqtt.listeners import Listener
-from mqtt.packets import ConnAck, Connect, PingReq, PingResp, PubAck, Publish, SubAck, Subscribe, Subscription, Version, Will
+from mqtt.packets import (
+    ConnAck,
+    Connect,
+    Disconnect,
+    PingReq,
+    PingResp,
+    PubAck,
+    Publish,
+    SubAck,
+    Subscribe,
+    Subscription,
+    Version,
+    Will,
+)
 from mqtt.reasons import Reason
 
 from .conftest import Start
@@ -100,6 +114,30 @@ async def test_a_close_is_answered_after_what_came_before_and_brings_the_will(st
     assert stream.close == CloseConnection(code=1001, reason="")
     assert await stream.transport_stream.receive_some(1) == b"", "and the server closes first (RFC 6455, 7.1.1)"
     assert [(await other.message()).payload for _ in range(2)] == [b"last", b"gone"]
+
+
+class SlowDoorkeeper(Anybody):
+    async def authenticate(self, connect: Connect, peer: Peer) -> Identity | Reason:
+        await trio.sleep(0.02)
+        return await super().authenticate(connect, peer)
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["disconnect", "close alone"])
+async def test_what_came_before_a_close_counts_however_long_it_takes(start: Start, said: bool) -> None:
+    broker = await start(listeners=[PLAIN, WEB], authenticator=SlowDoorkeeper())
+    other = await RawClient.connected(broker.ports[0], "tcp")
+    await other.subscribe("#")
+    stream = web(await opened(broker.ports[1]))
+    packets = [Connect(client_id="web", will=Will("w", b"gone")), Publish("a", b"last"), *([Disconnect()] if said else [])]
+    data = b"".join(encode(each, Version.V311) for each in packets)  # type: ignore[arg-type]
+    frames = stream.protocol.send(BytesMessage(data=data)) + stream.protocol.send(CloseConnection(code=1000))
+    await stream.transport_stream.send_all(frames)
+    while await stream.receive_some(1):
+        pass
+    assert stream.close == CloseConnection(code=1000, reason="")
+    await (await RawClient.connected(broker.ports[0], "late")).send(Publish("a", b"end"))
+    expected = [b"last", b"end"] if said else [b"last", b"gone", b"end"]
+    assert [(await other.message()).payload for _ in expected] == expected
 
 
 async def test_after_disconnect_the_server_closes_with_a_close_frame(start: Start) -> None:
