@@ -8,6 +8,7 @@ from functools import partial
 from importlib.resources import files
 from typing import Final
 
+import msgspec
 import trio
 import yaml
 
@@ -81,11 +82,23 @@ class Definitions:
             await self._serve(key)
 
     async def _accept(self, key: str) -> None:
+        await self._offer(key)
+
         def change(present: Object) -> Object:
             accept(present, (entry.obj for entry in self._entries()))
             return present
 
         await self._api.update(self._kind, "", key, change, subresource="names")
+
+    async def _offer(self, key: str) -> None:
+        """Serves what will be established before that is said: who reads it finds the kinds, however long they take to make."""
+        entry = self._api.store.get(self._kind.key, "", key)
+        if entry is None or is_true(entry.obj, "Established"):
+            return
+        promised: Object = msgspec.json.decode(entry.raw)
+        accept(promised, (other.obj for other in self._entries()))
+        if is_true(promised, "Established"):
+            await self._serve_as(key, promised, entry)
 
     async def _serve(self, key: str) -> None:
         """Puts the kinds of a definition into the registry, unless they are there as they should be."""
@@ -94,11 +107,15 @@ class Definitions:
             if self._served.pop(key, None) is not None:
                 self._api.registry.remove(key)
             return
-        found = entry.obj["metadata"]
-        accepted = entry.obj["status"]["acceptedNames"]
-        state = (found["uid"], found["generation"], is_deleting(entry.obj), str(accepted))
+        await self._serve_as(key, entry.obj, entry)
+
+    async def _serve_as(self, key: str, definition: Object, entry: Entry) -> None:
+        """definition: that of ``entry``, but perhaps with another status."""
+        found = definition["metadata"]
+        accepted = definition["status"]["acceptedNames"]
+        state = (found["uid"], found["generation"], is_deleting(definition), str(accepted))
         if self._served.get(key) != state:
-            kinds = await heavy.beside(len(entry.raw), partial(served_kinds, entry.obj, entry.revision))
+            kinds = await heavy.beside(len(entry.raw), partial(served_kinds, definition, entry.revision))
             self._api.registry.install(key, kinds)
             self._served[key] = state
 

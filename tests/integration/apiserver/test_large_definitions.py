@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import trio
+
+from cloudcore.apiserver.api import Api
+from cloudcore.apiserver.crd.definition_kind import is_true
+from cloudcore.apiserver.crd.definitions import Definitions
 from kube.client import Client
 from kube.resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
 from kube.status import ApiError
@@ -71,6 +76,29 @@ async def test_a_deep_definition(server: Server) -> None:
             assert (error.code, error.message.count("spec.below[0].field3: Too long: may not be more than 20 bytes")) == (422, 1)
         else:
             raise AssertionError("it was accepted")
+
+
+async def test_what_is_established_is_served(api: Api) -> None:
+    """Whoever sees the one finds the other, also when it takes long to make."""
+    definitions, kind, served = Definitions(api), api.registry.of(CUSTOM_RESOURCE_DEFINITIONS), []
+
+    async def look(*, task_status: trio.TaskStatus[None]) -> None:
+        history = api.store.history(kind.key)
+        place = history.end
+        task_status.started()
+        while not served:
+            await history.wait(place)
+            for change in history.read(place):
+                place += 1
+                if is_true(change.entry.obj, "Established"):
+                    served.append(api.registry.find("example.org", "v1", "plants") is not None)
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(look)
+            await api.create(kind, "", definition())
+            await definitions.reconcile()
+    assert served == [True]
 
 
 async def test_a_definition_is_explained_to_its_depth(kubectl: Server) -> None:
