@@ -60,13 +60,12 @@ class Layer:
     def access(self, topic: str) -> int:
         """READ, WRITE, DENY of all rules that mean the topic."""
         found = self._exact.get(topic, 0)
-        levels = topic.split("/")
-        for wanted, access in self._rooted.get(levels[0], ()):
-            if _means(wanted, levels):
-                found |= access
-        if not topic.startswith("$"):
-            for wanted, access in self._open:
-                if _means(wanted, levels):
+        near = self._rooted.get(topic.partition("/")[0])
+        wide = None if topic.startswith("$") else self._open
+        if near or wide:
+            levels = topic.split("/")
+            for wanted, access in (*(near or ()), *(wide or ())):
+                if access & ~found and _means(wanted, levels):
                     found |= access
         return found
 

@@ -79,12 +79,13 @@ class Router:
             match = self.trie.match(topic)
         qos = message.qos
         recipients = match.recipients
+        may_receive = None if self._reads_are_free else self._authorizer.may_receive
         for each in recipients:
             recipient = each.of(sender) if each.no_local else each
             if recipient is None:
                 continue
             client = recipient.client
-            if not self._reads_are_free and not self._may_receive(client, topic):
+            if may_receive is not None and not may_receive(client.identity, topic) and not self._may_receive(client, topic):
                 continue
             client.deliver(
                 message,

@@ -93,10 +93,21 @@ def test_a_filter_that_can_bring_nothing_is_refused(acl: Acl, who: Identity, nam
     assert acl.may_subscribe(who, name) == allowed
 
 
-def test_decisions_are_bounded(acl: Acl) -> None:
-    for number in range(40_000):
-        acl.may_publish(ANN, f"home/{number}")
-    assert len(acl._decisions) <= 16384
+def test_what_is_remembered_is_bounded(acl: Acl) -> None:
+    for number in range(70_000):
+        assert acl.may_publish(ANN, f"home/{number}")
+    assert sum(len(client.decisions) for client in acl._clients.values()) == acl._decisions <= 65536
+    for number in range(20_000):
+        assert acl.may_receive(Identity(f"c{number}", "bob"), "down/bob")
+    assert len(acl._clients) <= 16384
+    assert sum(len(client.decisions) for client in acl._clients.values()) == acl._decisions
+
+
+def test_another_user_with_the_same_client_identifier_is_another_one(acl: Acl) -> None:
+    for _ in "twice", "remembered":
+        assert acl.may_publish(Identity("c", "ann"), "home/x")
+        assert not acl.may_publish(Identity("c", "bob"), "home/x")
+        assert not acl.may_publish(Identity("c"), "home/x")
 
 
 LEVELS = st.sampled_from(["a", "b", "", "$x"])
