@@ -157,14 +157,13 @@ class Outbox:
         return True
 
     def send(self, message: Message) -> Sending:
-        """Sends what the cloud does not answer, in the order of the calls, and tells whether it has arrived.
+        """Sends what the cloud does not answer, in the order of the calls, and tells whether it has arrived. It is for the
+        caller to have no more than some hundreds on their way.
 
-        Raises Offline: there is no link, or too much waits already.
+        Raises Offline: there is no link.
         """
         if not self.connected:
             raise Offline(f"{message.operation} {message.resource}: there is no link to the cloud now")
-        if len(self._events) >= _EVENTS:
-            raise Offline(f"{message.operation} {message.resource}: {_EVENTS} messages wait for the link already")
         sending = Sending(message, asked=True)
         self._add(sending)
         return sending

@@ -105,7 +105,9 @@ class EventBus:
 
     def _drop(self, message: Message, why: object) -> None:
         self.dropped += 1
-        log.warning("%s %r of the cloud was dropped: %s", message.operation, message.resource, why)
+        # The first, the second, the fourth ...: a cloud that goes on so does not fill the log.
+        level = logging.WARNING if self.dropped & (self.dropped - 1) == 0 else logging.DEBUG
+        log.log(level, "%s %r of the cloud was dropped (%d so far): %s", message.operation, message.resource, self.dropped, why)
 
     # -- towards MQTT ------------------------------------------------------------------------------------------------
 

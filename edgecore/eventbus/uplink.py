@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 _AGAIN = 1.0
 """Seconds between two attempts."""
+_AHEAD = 200
+"""Messages on their way; what comes faster stays in the inbox, within its bounds."""
 
 
 class Uplink:
@@ -51,10 +53,10 @@ class Uplink:
     async def _over_link(self, inbox: LocalClient, waiting: deque[Publish]) -> None:
         """Raises Offline (in a group)."""
         on_their_way: deque[tuple[Publish, Sending]] = deque((each, self._send(each)) for each in waiting)
-        more = trio.Event()
+        more, fewer = trio.Event(), trio.Event()
 
         async def settle() -> None:
-            nonlocal more
+            nonlocal more, fewer
             while True:
                 while not on_their_way:
                     more = trio.Event()
@@ -68,10 +70,14 @@ class Uplink:
                 on_their_way.popleft()
                 waiting.popleft()
                 inbox.acknowledge(message)
+                fewer.set()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(settle)
             while True:
+                while len(waiting) >= _AHEAD:
+                    fewer = trio.Event()
+                    await fewer.wait()
                 message = await inbox.receive()
                 if is_twin(message.topic):
                     inbox.acknowledge(message)
