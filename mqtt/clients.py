@@ -126,6 +126,7 @@ class Clients:
             self._journal.session_ended(session.client_id)
             session.journal = None
         session.ends = inf
+        session.watched = 0
         if session.will is not None:
             self._publish_due(session, now)
 

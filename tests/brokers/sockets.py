@@ -49,9 +49,9 @@ class RawClient:
     async def send(self, *packets: Packet) -> None:
         await self.stream.send_all(b"".join(encode(each, self.version) for each in packets))
 
-    async def next(self) -> Packet | None:
+    async def next(self, within: float = 10.0) -> Packet | None:
         """The next packet; None when the broker has closed the connection."""
-        with trio.fail_after(10):
+        with trio.fail_after(within):
             while (packet := self._decoder.next()) is None:
                 try:
                     data = await self.stream.receive_some(65536)

@@ -75,7 +75,7 @@ async def test_topics_that_are_deep_and_many(tmp_path: Path) -> None:
             for first in range(0, 20_000 * HARD, 100):
                 await writer.send(*[Publish("/".join([str(first + each)] * 16) + "/" + "x" * 900) for each in range(100)])
             await writer.send(PingReq())
-            assert isinstance(await writer.next(), PingResp)
+            assert isinstance(await writer.next(within=50), PingResp)
             writer.close()
         reader.close()
 
@@ -112,7 +112,7 @@ async def test_filters_that_fit_a_thousand_ways(tmp_path: Path) -> None:
         await writer.send(*[Publish("/".join("a" * 10) + f"/{number}") for number in range(2000 * HARD)], PingReq())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(deaf, client.stream)
-            assert isinstance(await writer.next(), PingResp)
+            assert isinstance(await writer.next(within=50), PingResp)
             nursery.cancel_scope.cancel()
 
 
@@ -128,7 +128,7 @@ async def test_small_messages_to_many(tmp_path: Path) -> None:
             nursery.start_soon(deaf, stream)
         writer = await RawClient.connected(broker.port, "writer")
         await writer.send(*[Publish("a", b"x")] * (3000 * HARD), PingReq())
-        assert isinstance(await writer.next(), PingResp)
+        assert isinstance(await writer.next(within=50), PingResp)
         nursery.cancel_scope.cancel()
 
 
@@ -139,7 +139,7 @@ async def test_retained_messages_that_are_deep_and_many(tmp_path: Path) -> None:
             topics = ["/".join([f"{first + each}"] * 32) for each in range(100)]
             await writer.send(*[Publish(topic, b"x", retain=True) for topic in topics])
         await writer.send(PingReq())
-        assert isinstance(await writer.next(), PingResp)
+        assert isinstance(await writer.next(within=50), PingResp)
         broker.notes.append(f"PSS while they stay +{broker.memory() - broker.before:.0f}")
         writer.close()
 
@@ -155,7 +155,7 @@ async def test_all_that_is_retained_over_and_over(tmp_path: Path) -> None:
             again = said(*[Subscribe(1, [Subscription("r/#", qos)]) for qos in range(3)] * 100 * HARD, version=version)
             await shout(stream, connect(f"again-{version}", version) + again)
         await writer.send(PingReq())
-        assert isinstance(await writer.next(), PingResp)
+        assert isinstance(await writer.next(within=50), PingResp)
 
 
 async def test_user_properties_that_weigh_more_than_the_message(tmp_path: Path) -> None:

@@ -1,0 +1,143 @@
+"""What a broker holds, and for how long it listens to one, when clients ask too much of it."""
+
+from __future__ import annotations
+
+from brokers.conversation import Broker
+
+from mqtt.codec import encode
+from mqtt.limits import Limits
+from mqtt.packets import Connect, PingReq, PingResp, PubAck, Publish, SubAck, Subscribe, Subscription, Version, Will
+from mqtt.properties import Properties
+from mqtt.reasons import Reason
+
+
+def test_who_holds_most_of_half_a_connect_is_closed_first() -> None:
+    broker = Broker(Limits(unknown_bytes=100_000))
+    half = encode(Connect(Version.V5, "fat", will=Will("w", bytes(60_000))), Version.V5)[:-1]
+    thin, fat, fatter = broker.stranger(), broker.stranger(), broker.stranger(Version.V5)
+    thin.raw(half[:100])
+    fat.raw(half[:40_000])
+    fatter.raw(half)
+    assert fatter.closed
+    assert not fat.closed
+    assert not thin.closed
+    fat.lose()
+    again = broker.stranger(Version.V5)
+    again.raw(half)
+    assert not again.closed, "what the lost held is free again"
+    assert broker.core.counters.closed["too many half CONNECTs"] == 1
+
+
+def test_a_lost_connection_holds_nothing() -> None:
+    broker = Broker()
+    client = broker.client("c", keep_alive=60)
+    client.raw(encode(Publish("a", bytes(500_000)), Version.V311)[:-1])
+    assert client.link.decoder.buffered > 499_000
+    client.lose()
+    assert client.link.decoder.buffered == 0
+
+
+def test_dates_of_the_lost_are_cleared_away() -> None:
+    broker = Broker()
+    for number in range(3000):
+        broker.client(f"c{number}", Version.V5, keep_alive=60, properties=Properties(session_expiry=100)).lose()
+        broker.client(f"c{number}", Version.V5).lose()
+    assert len(broker.core._due) < 1100
+    assert len(broker.core.clients._due) < 1100
+
+
+def test_a_hurry_leaves_the_rest_for_later_in_order() -> None:
+    broker = Broker()
+    reader, writer = broker.client("reader"), broker.client("writer")
+    reader.subscribe("a")
+    broker.core.hurry = lambda: True
+    writer.send(*[Publish("a", b"%d" % number) for number in range(500)], PingReq())
+    first = reader.messages()
+    assert 0 < len(first) < 500
+    assert writer.link in broker.core.unfinished
+    turns = 0
+    while broker.core.unfinished:
+        broker.core.go_on(broker.now)
+        turns += 1
+    assert turns > 3
+    assert [payload for _, payload, _ in first + reader.messages()] == [b"%d" % number for number in range(500)]
+    assert writer.one() == PingResp()
+
+
+def test_a_hurry_between_subscriptions() -> None:
+    broker = Broker()
+    client = broker.client("c")
+    broker.core.hurry = lambda: True
+    client.send(*[Subscribe(number, [Subscription("a", 0)]) for number in range(1, 6)], PingReq())
+    assert client.one() == SubAck(1, [Reason(0)])
+    for number in range(2, 6):
+        broker.core.go_on(broker.now)
+        assert client.one() == SubAck(number, [Reason(0)])
+    while broker.core.unfinished:
+        broker.core.go_on(broker.now)
+    assert client.one() == PingResp()
+
+
+def test_who_does_not_take_the_answers_is_not_heard_until_he_does() -> None:
+    broker = Broker(Limits(output=1000))
+    client = broker.client("c")
+    client.send(*[PingReq()] * 5000)
+    assert client.link.buffered < 3000
+    assert not broker.core.unfinished
+    answers = 0
+    while packets := client.got():
+        answers += len(packets)
+        while broker.core.unfinished:
+            broker.core.go_on(broker.now)
+    assert answers == 5000
+
+
+def test_time_in_which_nobody_listened_does_not_count() -> None:
+    broker = Broker()
+    client, stranger = broker.client("c", keep_alive=10), broker.stranger()
+    broker.core.stood_still(100)
+    broker.pass_time(100)
+    assert not client.closed
+    assert not stranger.closed
+    broker.pass_time(16)
+    assert client.closed
+    assert stranger.closed
+
+
+def test_large_messages_in_flight_are_bounded_by_their_bytes() -> None:
+    broker = Broker(Limits(queued_bytes=1_000_000))
+    reader, writer = broker.client("reader"), broker.client("writer")
+    reader.subscribe("a", 1)
+    for _ in range(10):
+        writer.publish("a", bytes(300_000), 1)
+    flight = reader.got()
+    assert len(flight) == 3
+    assert broker.core.counters.dropped["queue full"] == 4
+    received = 0
+    while flight:
+        received += len(flight)
+        reader.send(*[PubAck(each.packet_id) for each in flight if isinstance(each, Publish)])
+        flight = reader.got()
+    assert received == 6
+
+
+def test_what_is_retained_weighs_its_properties_and_levels() -> None:
+    broker = Broker(Limits(retained_bytes=100_000))
+    writer = broker.client("writer", Version.V5)
+    writer.publish("heavy", retain=True, properties=Properties(user_properties=[("k", "v")] * 400))
+    writer.publish("heavier", retain=True, properties=Properties(user_properties=[("k", "v")] * 400))
+    assert len(broker.core.router.retained) == 1
+    for number in range(20):
+        writer.publish("/".join([str(number)] * 32), retain=True)
+    assert len(broker.core.router.retained) == 3
+    assert broker.core.counters.dropped["retained full"] == 19
+
+
+def test_deep_filters_count_by_their_levels() -> None:
+    broker = Broker(Limits(subscription_levels=40))
+    client = broker.client("c", Version.V5)
+    deep = ["/".join([str(number)] * 16) for number in range(3)]
+    client.send(Subscribe(1, [Subscription(name) for name in deep]))
+    assert client.one() == SubAck(1, [Reason(0), Reason(0), Reason.QUOTA_EXCEEDED])
+    client.send(Subscribe(2, [Subscription(deep[0], 1)]))
+    assert client.one() == SubAck(2, [Reason(1)])
