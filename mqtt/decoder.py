@@ -24,6 +24,9 @@ _TOPICS: dict[bytes, str] = {}
 object comes out each time, whose hash is known already when subscriptions are looked up by it."""
 _TOPICS_KEPT: Final = 4096
 _TOPIC_LENGTH_KEPT: Final = 256
+_AS_IT_CAME: Final = 1024
+"""Bytes of the largest PUBLISH that is kept as it came, beside what it says: a large one may wait in a queue, and would take
+twice the memory there."""
 
 
 def _topic(raw: bytes) -> str:
@@ -175,11 +178,13 @@ class Decoder:
             if start > end or first & 9 or not topic or (five and data[at]) or first == 0x36:
                 found.append(self._publish(first, topic, data, split, end))
             elif first == 0x30:
-                wire = (key, (data[pos:end], b"")) if key else None
+                wire = (key, (data[pos:end], b"")) if key and end - pos <= _AS_IT_CAME else None
                 found.append(Publish(topic, data[start:end], 0, False, False, 0, None, wire))
             elif number := data[split] << 8 | data[split + 1]:
                 payload = data[start:end]
-                wire = (key | first & 6, (data[pos:split], data[at:end] if five else payload)) if key else None
+                wire = None
+                if key and end - pos <= _AS_IT_CAME:
+                    wire = key | first & 6, (data[pos:split], data[at:end] if five else payload)
                 found.append(Publish(topic, payload, first >> 1 & 3, False, False, number, None, wire))
             else:
                 raise ProtocolViolation("the packet identifier is 0")
