@@ -20,7 +20,7 @@ from brokers.process import BrokerProcess
 from mqtt.durable import FILE
 from mqtt.packets import Packet, PubAck, PubComp, PubRec, Version
 
-HISTORIES = int(os.environ.get("BROKER_KILLS", "4"))
+HISTORIES = int(os.environ.get("BROKER_KILLS", "3"))
 FIRST = int(os.environ.get("BROKER_KILLS_FROM", "0"))
 MESSAGES = 120
 """Of each writer; less than what the broker keeps for a client, so that nothing may be dropped."""

@@ -209,4 +209,4 @@ class Records(RuleBasedStateMachine):
 
 
 TestRecords = Records.TestCase
-TestRecords.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestRecords.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
