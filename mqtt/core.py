@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import secrets
 from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any, Final
@@ -89,7 +90,6 @@ class Core:
         """When, if its shell says so."""
         self._due: list[tuple[float, int, Link]] = []
         self._turn = itertools.count()
-        self._names = itertools.count(1)
 
     def restore(
         self,
@@ -137,6 +137,8 @@ class Core:
                 self._take(link, session, data, now)
         except PeerError as error:
             self._refuse(link, error)
+            # At once, so that nothing of this round comes behind the DISCONNECT (MQTT-3.14.4-1).
+            self.lost(link, now)
 
     def hold(self, link: Link, size: int) -> None:
         """Bounds what is held of all CONNECTs together that were not answered, and of what comes before them: who holds most is
@@ -241,7 +243,8 @@ class Core:
             if session.expiry == 0 and expiry:
                 raise ProtocolViolation("a DISCONNECT sets a session expiry, which was 0 in CONNECT")
             self.clients.set_expiry(session, expiry)
-        if packet.reason != Reason.DISCONNECT_WITH_WILL:
+        if packet.reason is Reason.NORMAL_DISCONNECTION:
+            # Any other reason lets the will be published (MQTT-3.1.2-10).
             link.will = None
         link.close()
 
@@ -354,10 +357,9 @@ class Core:
         self.feed(link, b"", now)
 
     def _name(self) -> str:
-        """An identifier for a client that brings none."""
-        while (name := f"auto-{next(self._names)}") in self.clients.sessions:
-            pass
-        return name
+        """An identifier for a client that brings none. One that clients may come back with after a restart, when others have
+        got theirs, and that nobody else can guess."""
+        return f"auto-{secrets.token_hex(8)}"
 
     def _start(self, link: Link, connect: Connect, identity: Identity, now: float) -> None:
         expiry = expiry_of(connect.clean_start, connect.version, connect.properties)
@@ -376,6 +378,11 @@ class Core:
         if session.journal is not None:
             link.hold = self.journal.newest
         link.send_packet(ConnAck(present, Reason.SUCCESS, self._terms(link, session, connect, expiry)))
+        if link.closing:
+            # Not even this may be sent: it is larger than the client takes.
+            session.link, link.will = link, None
+            self.lost(link, now)
+            return
         if link.keep_alive:
             self._watch(link, now + link.keep_alive * 1.5, now)
         session.resume(link, now)
@@ -443,6 +450,7 @@ class Core:
             until = link.heard + link.keep_alive * 1.5
             if until <= now:
                 self.disconnect(link, Reason.KEEP_ALIVE_TIMEOUT)
+                self.lost(link, now)
                 return
         else:
             return

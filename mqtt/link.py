@@ -88,7 +88,13 @@ class Link:
             self._dirty.append(self)
 
     def send_packet(self, packet: Packet) -> None:
-        self.send(encode(packet, self.version))
+        """Not for PUBLISH. Closes where it is larger than the client takes: it must not be sent (MQTT-3.1.2-24), and a client
+        that waits for an answer cannot be told that there is none."""
+        data = encode(packet, self.version)
+        if self.largest is not None and len(data) > self.largest:
+            self.close()
+        else:
+            self.send(data)
 
     def close(self) -> None:
         """Ends the connection once what is in ``out`` has gone."""

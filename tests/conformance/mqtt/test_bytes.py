@@ -296,6 +296,30 @@ def test_property_of_another_packet(bench: Bench) -> None:
 
 
 @case(v5="4.13.1-1")
+def test_subscription_identifier_twice(bench: Bench) -> None:
+    """closes when a SUBSCRIBE has two subscription identifiers"""
+    bench.client().refused(frame(0x82, ONE, b"\4\x0b\1\x0b\2", text(bench.topic()), b"\0"))
+
+
+@case(v5="4.13.1-1 3.4.2-1")
+def test_wrong_reason_of_puback(bench: Bench) -> None:
+    """closes when the reason code of a PUBACK does not exist"""
+    subscriber, publisher = bench.pair(1)
+    publisher.publish(bench.topic(), qos=1)
+    subscriber.refused(frame(0x40, subscriber.expect(Publish).packet_id.to_bytes(2, "big"), b"\x7f\0"))
+
+
+@case(v5="4.13.1-1")
+def test_server_reference_from_client(bench: Bench) -> None:
+    """takes a DISCONNECT of a client with a server reference for an error, and publishes the will"""
+    subscriber, _ = bench.pair()
+    client = bench.client(will=Will(bench.topic(), b"will"))
+    client.raw(frame(0xE0, b"\0\4\x1c", text("x")))
+    client.closed()
+    expect(subscriber.message().payload == b"will", "another message comes")
+
+
+@case(v5="4.13.1-1")
 def test_property_twice(bench: Bench) -> None:
     """closes when a property comes twice that may come once"""
     bench.client().refused(frame(0x30, text(bench.topic()), b"\4\x01\0\x01\0", b"x"))

@@ -124,6 +124,21 @@ def test_unknown_acknowledgements(bench: Bench) -> None:
     subscriber.message()
 
 
+@case("2.3.1-4", "2.2.1-4")
+def test_packet_identifiers_of_both_sides(bench: Bench) -> None:
+    """keeps its packet identifiers and those of the client apart"""
+    client, publisher = bench.pair(2)
+    publisher.publish(bench.topic(), b"down", 2)
+    number = client.expect(Publish).packet_id
+    client.send(Publish(bench.topic("up"), b"up", 2, packet_id=number))
+    client.expect(PubRec)
+    client.send(PubRec(number))
+    client.expect(PubRel)
+    client.send(PubRel(number), PubComp(number))
+    client.expect(PubComp)
+    client.alive()
+
+
 @case("4.6.0-6 4.6.0-5", "4.6.0-5 4.6.0-6")
 def test_order(bench: Bench) -> None:
     """delivers the messages of a topic in their order, at every QoS"""
@@ -286,6 +301,20 @@ def test_shared_qos_2_stays_with_its_client(bench: Bench) -> None:
     first.reset()
     again = bench.client("a", stays=True).expect(Publish)
     expect(again.payload == b"x" and again.packet_id == sent.packet_id, "another message comes")
+    second.silent_from(publisher)
+
+
+@case(v5="4.8.2-5")
+def test_shared_qos_2_ends_with_its_session(bench: Bench) -> None:
+    """gives a message of QoS 2 to nobody else when the session ends that it was sent to"""
+    first, second = (bench.client(name, stays=True) for name in "ab")
+    first.subscribe(f"$share/g/{bench.topic()}", qos=2)
+    publisher = bench.client("p")
+    publisher.publish(bench.topic(), b"x", 2)
+    first.expect(Publish)
+    second.subscribe(f"$share/g/{bench.topic()}", qos=2)
+    first.reset()
+    bench.client("a")  # a clean start
     second.silent_from(publisher)
 
 

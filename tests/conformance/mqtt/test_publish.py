@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from mqttsuite.case import Bench, case, expect
-from mqttsuite.client import PING, Client, frame, publishes, short, text
+from mqttsuite.client import PING, Client, Deviation, frame, publishes, short, text
 
 from mqtt.codec import encode
-from mqtt.packets import PingResp, PubAck, PubComp, Publish, PubRec, PubRel, Subscription
+from mqtt.packets import PingResp, PubAck, PubComp, Publish, PubRec, PubRel, Subscribe, Subscription
 from mqtt.properties import Properties
 from mqtt.reasons import Reason
 
@@ -288,7 +290,7 @@ def test_subscription_identifier(bench: Bench) -> None:
         expect(got == wanted, f"the identifiers are {got}")
 
 
-@case(v5="3.3.4-4 3.3.4-3")
+@case(v5="3.3.4-4 3.3.4-3 3.3.4-5")
 def test_subscription_identifiers_of_overlapping(bench: Bench) -> None:
     """sends the subscription identifiers of all subscriptions that match"""
     subscriber, publisher = bench.client("s"), bench.client("p")
@@ -339,6 +341,25 @@ def test_maximum_packet_size(bench: Bench) -> None:
         publisher.publish(bench.topic(), bytes(200), qos)
         publisher.publish(bench.topic(), b"small", qos)
         expect(subscriber.message().payload == b"small", "the large one comes")
+
+
+@case(v5="3.1.2-24")
+def test_maximum_packet_size_below_suback(bench: Bench) -> None:
+    """does not send a SUBACK that is larger than the client takes"""
+    client = bench.client(properties={"maximum_packet_size": 40})
+    client.send(Subscribe(1, [Subscription(bench.topic(str(number))) for number in range(60)]))
+    with suppress(Deviation):  # it can only close then
+        client.ping()
+    expect(client.largest <= 40, f"one has {client.largest} bytes")
+
+
+@case(v5="3.1.2-24")
+def test_maximum_packet_size_below_connack(bench: Bench) -> None:
+    """does not send a CONNACK that is larger than the client takes"""
+    client = bench.stranger()
+    with suppress(Deviation):
+        client.connect(bench.name("a"), **bench.words(properties={"maximum_packet_size": 4}))
+    expect(client.largest <= 4, f"it has {client.largest} bytes")
 
 
 @case(v5="3.1.2-25")

@@ -124,7 +124,15 @@ def test_will_after_disconnect_with_will(bench: Bench) -> None:
     comes(subscriber)
 
 
-@case(v5="3.3.2-4 3.3.2-15 3.3.2-16 3.3.2-17 3.3.2-20")
+@case(v5="3.1.2-8 3.1.2-10")
+def test_will_after_disconnect_with_failure(bench: Bench) -> None:
+    """publishes the will after a DISCONNECT that says that something has failed"""
+    subscriber, _ = bench.pair()
+    with_will(bench).send(Disconnect(Reason.UNSPECIFIED_ERROR))
+    comes(subscriber)
+
+
+@case(v5="3.1.3-10 3.3.2-4 3.3.2-15 3.3.2-16 3.3.2-17 3.3.2-20")
 def test_will_properties(bench: Bench) -> None:
     """passes on the properties of a will"""
     properties: Properties = {
@@ -171,6 +179,24 @@ def test_will_delay_ends_with_clean_start(bench: Bench) -> None:
     delayed(bench, 100, 100).reset()
     bench.client("w")
     comes(subscriber)
+
+
+@case(v5="3.1.2-8 3.1.4-4")
+def test_will_delay_ends_with_take_over(bench: Bench) -> None:
+    """publishes a delayed will when a clean start takes its session over"""
+    subscriber, _ = bench.pair()
+    delayed(bench, 100, 100)
+    bench.client("w")
+    comes(subscriber)
+
+
+@case(v5="3.1.3-9")
+def test_no_will_after_take_over(bench: Bench) -> None:
+    """does not publish a delayed will when the session goes on with another connection"""
+    subscriber, publisher = bench.pair()
+    delayed(bench, 100, 100)
+    bench.client("w", stays=True).leave()
+    subscriber.silent_from(publisher)
 
 
 @case(v5="3.1.3-9", timed=True)
