@@ -132,10 +132,15 @@ def _trust(context: TlsContext, ca: Path | bytes) -> None:
 
 def _revoke(context: TlsContext, revoked: Path) -> None:
     _check_readable(revoked)
+    before = context.cert_store_stats()
     try:
         context.load_verify_locations(cafile=str(revoked))
     except (ssl.SSLError, ValueError) as error:
         raise TlsError(f"{revoked} holds no list of revoked certificates in PEM form ({_reason(error)})") from error
+    after = context.cert_store_stats()
+    if after["x509"] != before["x509"] or after["crl"] == before["crl"]:
+        # A certificate in this place would be one more CA that is trusted.
+        raise TlsError(f"{revoked} must hold a list of revoked certificates, and no certificate")
     context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 

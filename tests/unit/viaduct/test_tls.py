@@ -52,6 +52,37 @@ def test_servers_ask_as_they_are_told(files: Path) -> None:
         server_context(certificate=files / "server.crt", key=files / "server.key", client_ca=None, client_certificates="required")
 
 
+def test_the_oldest_version_may_be_newer(files: Path) -> None:
+    context = server_context(
+        certificate=files / "server.crt",
+        key=files / "server.key",
+        client_ca=None,
+        client_certificates="none",
+        minimum="tlsv1.3",
+    )
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_3
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("missing", "cannot read .*missing: No such file"),
+        ("empty", "empty holds no list of revoked certificates"),
+        # It would be one more CA that is trusted.
+        ("other.crt", "must hold a list of revoked certificates, and no certificate"),
+    ],
+)
+def test_lists_of_revoked_certificates_that_are_none(files: Path, name: str, text: str) -> None:
+    with pytest.raises(TlsError, match=text):
+        server_context(
+            certificate=files / "server.crt",
+            key=files / "server.key",
+            client_ca=files / "ca.crt",
+            client_certificates="required",
+            revoked=files / name,
+        )
+
+
 @pytest.mark.parametrize(
     ("certificate", "key", "text"),
     [
