@@ -251,7 +251,7 @@ class Broker:
                     self._sealed.add(sock)
                 elif sock.write(data):
                     session = link.session
-                    if session is not None and (session.queue or session.resend):
+                    if session is not None and (session.queue or session.resend or link.more):
                         core.drained(link, now)
                 elif not sock.writing:
                     sock.writing = True

@@ -324,3 +324,13 @@ async def test_who_is_refused_can_read_why_though_it_goes_on_writing(start: Star
         await client.send(PubRel(number))
     assert getattr(await client.next(), "reason", None) is Reason.RECEIVE_MAXIMUM_EXCEEDED
     assert await client.next() is None
+
+
+async def test_a_client_that_takes_its_answers_late_gets_all(start: Start) -> None:
+    """Also when the network takes at once what had made the broker stop listening."""
+    port = (await start(Limits(output=1000))).ports[0]
+    client = await RawClient.connected(port, "c")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.send, *[PingReq()] * 20_000)
+        for _ in range(20_000):
+            assert isinstance(await client.next(), PingResp)
