@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import trio
 
 from edgecore.eventbus.settings import BusSettings
 from edgecore.version import program_version
@@ -48,18 +45,16 @@ class Embedded:
         self.config.hold = True
         self.config.version = f"edgecore {program_version()}"
 
-    async def follow_signals(self, broker: Broker) -> None:
-        """SIGHUP: the file, with its passwords, rights and certificates, is read again."""
+    async def reload(self, broker: Broker) -> None:
+        """The file, with its passwords, rights and certificates, is read again."""
         if self._setup is None or self._file is None:
             return
-        with trio.open_signal_receiver(signal.SIGHUP) as signals:
-            async for _ in signals:
-                try:
-                    await self._setup.reload(self._file, broker)
-                except AccessFileError as error:
-                    log.error("SIGHUP: nothing has changed for MQTT clients, because of this: %s", error)
-                else:
-                    log.info("SIGHUP: %s is in force as it is now", self._file)
+        try:
+            await self._setup.reload(self._file, broker)
+        except AccessFileError as error:
+            log.error("SIGHUP: nothing has changed for MQTT clients, because of this: %s", error)
+        else:
+            log.info("SIGHUP: %s is in force as it is now", self._file)
 
 
 def _plain(listener: Listener, settings: BusSettings) -> Config:

@@ -8,6 +8,7 @@ orders of the cloud, answers of the twin -> publish: embedded broker, inbox "ext
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
@@ -88,6 +89,7 @@ class EventBus:
         self._external: InsideClient | None = None
         self._said = ""
         self.broker: Broker | None = None
+        self._embedded: Embedded | None = None
         self.ready = trio.Event()
         self.dropped = 0
         self.carried_out = 0
@@ -151,7 +153,20 @@ class EventBus:
     # -- life --------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until cancelled. A port that is in use is waited for, a file that is wrong is read again."""
+        """Until cancelled. A port that is in use is waited for, a file that is wrong is read again; one that is right, too, at
+        SIGHUP."""
+        if self._settings.broker_file is None:
+            await self._keep_running()
+            return
+        # Also while the broker cannot start: nobody who mends a file expects that it ends edgecore.
+        with trio.open_signal_receiver(signal.SIGHUP) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_running)
+                async for _ in signals:
+                    if self._embedded is not None and self.broker is not None:
+                        await self._embedded.reload(self.broker)
+
+    async def _keep_running(self) -> None:
         delays = Backoff(first=1.0, limit=30.0)
         await self._rules.load()
         while True:
@@ -169,11 +184,10 @@ class EventBus:
         embedded = Embedded(settings if self._front is None else replace(settings, internal=None, broker_file=None))
         async with trio.open_nursery() as ground:
             broker: Broker = await ground.start(serve, embedded.config)
-            ground.start_soon(embedded.follow_signals, broker)
             async with AsyncExitStack() as stack:
                 await self._open(Inside(broker), stack)
                 await self._show(ground, broker)
-                self.broker, self._said = broker, ""
+                self.broker, self._embedded, self._said = broker, embedded, ""
                 log.info("the event bus runs: %s", self._description())
                 self.ready.set()
                 try:

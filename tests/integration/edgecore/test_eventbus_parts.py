@@ -144,6 +144,7 @@ async def test_a_file_that_is_wrong_opens_nothing(
                 await trio.sleep(0.01)
             assert "broker.conf" in caplog.text
             assert "line 2" in caplog.text or ":2" in caplog.text
+            os.kill(os.getpid(), signal.SIGHUP)
             file.write_text(f"listener {free_port()} 127.0.0.1\nallow_anonymous true\n")
             await bus.ready.wait()
         nursery.cancel_scope.cancel()
