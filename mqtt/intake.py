@@ -42,7 +42,7 @@ class Intake:
         else:
             self._counters.dropped["not authorized"] += 1
             reason = Reason.NOT_AUTHORIZED
-        if self._journal.records != before:
+        if qos and self._journal.records != before:
             link.hold = self._journal.newest
         if qos == 1:
             if link.version < 5 or reason is Reason.SUCCESS:

@@ -53,6 +53,13 @@ def test_nothing_waits_when_nothing_is_kept(scene: Scene, qos: int) -> None:
     assert not scene.waits(scene.reader)
 
 
+def test_a_retained_message_of_qos_0_promises_nothing(scene: Scene) -> None:
+    """So what its client gets next does not wait for the disk either."""
+    scene.writer.send(Publish("r", b"x", 0, retain=True))
+    assert scene.ledger.newest > scene.ledger.written
+    assert not scene.waits(scene.writer)
+
+
 def test_a_retained_message_is_kept_before_it_is_acknowledged(scene: Scene) -> None:
     scene.writer.send(Publish("r", b"x", 1, retain=True, packet_id=1))
     assert scene.waits(scene.writer)
