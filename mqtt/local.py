@@ -164,11 +164,12 @@ class InsideClient:
             raise Closed("the broker has ended before it was recorded")
 
     def rewind(self) -> None:
-        """Gives out again, in order, all that was not acknowledged."""
+        """Gives out again, in order, all that was not acknowledged; behind what waits at QoS 0."""
         self._check()
-        self._link.inbox.clear()
-        self._link.buffered = 0
-        self._session.resume(self._link, trio.current_time())
+        link = self._link
+        link.inbox = deque(each for each in link.inbox if not each.qos)
+        link.buffered = sum(map(cost, link.inbox))
+        self._session.resume(link, trio.current_time())
 
     def _message(self, packet: Publish, now: float) -> Message:
         expiry = (packet.properties or {}).get("message_expiry")

@@ -40,7 +40,8 @@ class Embedded:
         elif settings.internal is not None:
             self.config = _plain(settings.internal, settings)
         else:
-            self.config = Config([], settings.limits)
+            # Nobody can ask it for anything.
+            self.config = Config([], settings.limits, sys_interval=0)
         self.config.journal = Durable(settings.journal)
         self.config.hold = True
         self.config.version = f"edgecore {program_version()}"

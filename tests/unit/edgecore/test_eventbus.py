@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +52,7 @@ def test_the_twin_never_hears_its_own_answers() -> None:
     assert not is_broker_s("SYS/dis/upload_records")
 
 
+@hypothesis.settings(max_examples=50, deadline=None)
 @given(st.text(), st.binary())
 def test_whatever_is_uploaded_can_travel(topic: str, payload: bytes) -> None:
     try:
@@ -101,6 +103,7 @@ json_values = st.recursive(
 )
 
 
+@hypothesis.settings(max_examples=50, deadline=None)
 @given(st.sampled_from(["publish", "message", "get_result", "subscribe", "unsubscribe", "connect", ""]), json_values, st.text())
 def test_any_order_is_carried_out_or_refused(operation: str, content: object, resource: str) -> None:
     text = {"header": {"msg_id": "1"}, "route": {"operation": operation, "resource": resource}, "content": content}

@@ -151,7 +151,9 @@ async def test_what_is_put_into_an_inbox_reaches_only_this_client() -> None:
         one.put("t", b"3")
         assert broker.core.counters.dropped["queue full"] == 1
         assert (await one.receive()).payload == b"1"
+        one.put("t", b"0", qos=0)
         one.rewind()
+        assert (await one.receive()).payload == b"0"
         message = await one.receive()
         assert message.payload == b"1"
         one.acknowledge(message)
