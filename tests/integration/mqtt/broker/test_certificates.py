@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import getpass
 import os
 import re
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ async def test_names_of_certificates_are_those_of_mosquitto(folder: Folder) -> N
     config = folder.path / "broker.conf"
     whats = ("identity", "subject")
     listeners = [LISTENER.format(port=port, folder=folder.path, what=what) for port, what in zip(ports, whats, strict=True)]
-    config.write_text("user root\n" + "".join(listeners))
+    config.write_text(f"user {getpass.getuser()}\n" + "".join(listeners))
     clients = [folder.issue(name, **more) for name, more in SUBJECTS]
     acl = [f"user {name}\ntopic write {name}" for name, _ in SUBJECTS]
     async with running(config, mosquitto=True) as theirs:
