@@ -86,6 +86,10 @@ class Durable:
 
     async def close(self) -> None:
         """What is not committed is lost."""
+        if self.newest > self.written:
+            log.warning(
+                "%s is closed before all was written; what is missing was not acknowledged, or comes again", self.file.path
+            )
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self.file.close, limiter=self._limiter)
 

@@ -323,7 +323,17 @@ async def test_what_is_settled_before_the_commit_is_not_written(journal: Opened,
     await one.close()
 
 
-# Cancellation.
+# Ends.
+
+
+async def test_what_is_not_written_at_the_end_is_said(journal: Opened, clocks: Clocks, caplog: pytest.LogCaptureFixture) -> None:
+    one = journal()
+    await one.open(clocks.now)
+    away(one)
+    await one.close()
+    assert "closed before all was written" in caplog.text
+    assert await life(journal(), clocks) == Saved()
+    assert caplog.text.count("closed before all was written") == 1
 
 
 async def test_a_cancelled_commit_forgets_nothing(journal: Opened, clocks: Clocks) -> None:
