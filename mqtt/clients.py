@@ -122,6 +122,7 @@ class Clients:
             self._router.trie.unsubscribe(session, name)
         session.subscriptions.clear()
         session.levels = 0
+        session.forget()
         if session.journal is not None:
             self._journal.session_ended(session.client_id)
             session.journal = None

@@ -29,6 +29,8 @@ class Limits:
     queued_messages: int = 1000
     queued_bytes: int = 16 * 1024 * 1024
     """What waits for one client beyond what is in flight. A message that does not fit is dropped and counted."""
+    waiting_bytes: int = 256 * 1024 * 1024
+    """What waits in all queues together; a message for many counts once."""
     output: int = 1024 * 1024
     """Bytes written for one client that the network has not taken. Beyond it QoS 0 is dropped, QoS 1 and 2 wait in the queue."""
     topic_bytes: int = 1024

@@ -103,8 +103,7 @@ class Session:
                 self.in_flight[each.packet_id] = delivery
                 self._last_id = each.packet_id
             else:
-                self.queue.append(delivery)
-                self.queued_bytes += each.message.size
+                self._wait(delivery)
             self._numbers = each.number
         self.received = set(saved.received)
 
@@ -125,15 +124,13 @@ class Session:
         if message.size > _LARGE and not waits:
             waits = self._heavy(message)
         if waits and not self._room(message):
-            self._count("queue full")
             return
         self._numbers += 1
         delivery = Delivery(message, qos, retain, identifiers, self._numbers)
         if self.journal is not None:
             self.journal.queued(self.client_id, delivery)
         if waits or link is None:
-            self.queue.append(delivery)
-            self.queued_bytes += message.size
+            self._wait(delivery)
         else:
             self._start(link, delivery, now)
 
@@ -151,8 +148,27 @@ class Session:
         self._counters.sent += 1
         link.send(data)
 
+    def _wait(self, delivery: Delivery) -> None:
+        self.queue.append(delivery)
+        self.queued_bytes += delivery.message.size
+        self._counters.waiting.add(delivery.message)
+
+    def forget(self) -> None:
+        """The session has ended: nothing waits for its client any more."""
+        for each in self.queue:
+            self._counters.waiting.remove(each.message)
+        self.queue.clear()
+        self.queued_bytes = 0
+
     def _room(self, message: Message) -> bool:
-        return self.has_room(message.size)
+        """Whether the message may wait; if not, that is counted."""
+        if not self.has_room(message.size):
+            self._count("queue full")
+            return False
+        if self._counters.waiting.would_be(message) > self._limits.waiting_bytes:
+            self._count("all queues full")
+            return False
+        return True
 
     def has_room(self, size: int) -> bool:
         """Whether another message of this size may wait."""
@@ -220,6 +236,7 @@ class Session:
                 break
             delivery = queue.popleft()
             self.queued_bytes -= message.size
+            self._counters.waiting.remove(message)
             if message.expires is not None and message.expires <= now:
                 self._drop(delivery, "expired")
             else:

@@ -9,7 +9,7 @@ from beehive.metrics import Family, Sample, counter, gauge
 from beehive.process_metrics import process_families
 from mqtt.statistics import Figures
 
-_REASONS: Final = ("queue full", "slow client", "expired", "too large", "not authorized", "retained full")
+_REASONS: Final = ("queue full", "all queues full", "slow client", "expired", "too large", "not authorized", "retained full")
 """Always there, so that a first drop is seen as a growing count."""
 
 

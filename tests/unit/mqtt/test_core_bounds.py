@@ -141,3 +141,22 @@ def test_deep_filters_count_by_their_levels() -> None:
     assert client.one() == SubAck(1, [Reason(0), Reason(0), Reason.QUOTA_EXCEEDED])
     client.send(Subscribe(2, [Subscription(deep[0], 1)]))
     assert client.one() == SubAck(2, [Reason(1)])
+
+
+def test_what_waits_for_all_together_is_bounded_and_counts_once() -> None:
+    broker = Broker(Limits(waiting_bytes=100_000))
+    for number in range(20):
+        away = broker.client(f"away-{number}", clean_start=False)
+        away.subscribe("all", 1)
+        away.subscribe(f"own/{number}", 1)
+        away.leave()
+    writer = broker.client("writer")
+    writer.publish("all", bytes(50_000), 1)
+    assert not broker.core.counters.dropped
+    for number in range(20):
+        writer.publish(f"own/{number}", bytes(10_000), 1)
+    assert broker.core.counters.dropped == {"all queues full": 16}
+    assert broker.core.counters.waiting.bytes <= 100_000
+    for number in range(20):
+        broker.client(f"away-{number}", clean_start=number % 2 == 0).messages()
+    assert broker.core.counters.waiting.bytes == 0

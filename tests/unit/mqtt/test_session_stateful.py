@@ -253,6 +253,7 @@ class OneSession(RuleBasedStateMachine):
         assert list(session.in_flight) == [each.packet_id for each in self.flight]
         assert [each.message.packet.payload for each in session.queue] == [each.payload for each in self.queue]
         assert session.queued_bytes == sum(each.message.size for each in session.queue)
+        assert self.broker.core.counters.waiting.bytes == session.queued_bytes + 150 * len(session.queue)
         assert self.broker.core.counters.dropped.total() == self.dropped
 
 
