@@ -16,11 +16,13 @@ from ports import free_port
 
 from edgecore.edgehub.outbox import Outbox
 from edgecore.eventbus.eventbus import EventBus, Front, TwinMessage
+from edgecore.eventbus.outgoing import Outgoing
 from edgecore.eventbus.settings import BusSettings, External
 from edgecore.store import Store
 from mqtt.access import Identity
 from mqtt.broker import Broker, Config, serve
-from mqtt.client import Client, ConnectFailed, connect
+from mqtt.client import Client, ConnectFailed, ConnectionLost, connect
+from mqtt.limits import Limits
 from mqtt.listeners import Listener
 from mqtt.local import Closed, Inside, LocalBroker
 from mqtt.packets import Connect
@@ -258,3 +260,26 @@ async def test_another_broker_for_the_clients_of_this_node(settings: BusSettings
             sessions = bus.broker.core.clients.sessions
             while [each.message.packet.payload for each in sessions["\0upload"].in_flight.values()] != [b"for the cloud"]:
                 await trio.sleep(0.01)
+
+
+async def test_a_message_that_an_external_broker_does_not_survive_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    async with trio.open_nursery() as nursery:
+        outer: Broker = await nursery.start(serve, Config([Listener(port=0)], Limits(packet=1000)))
+        store: Broker = await nursery.start(serve, Config([]))
+        async with Inside(store).open("external", keep=True) as inbox:
+            inbox.put("small", b"fits")
+            inbox.put("large", bytes(2000))
+            outgoing = Outgoing(inbox)
+
+            address, asked = ("127.0.0.1", outer.ports[0]), Connect(client_id="edge")
+            with trio.fail_after(20):
+                for _ in range(7):
+                    try:
+                        async with connect(address, asked) as client, trio.open_nursery() as use:
+                            use.start_soon(client.ended)
+                            await outgoing.use(client)
+                    except* ConnectionLost:
+                        pass
+        nursery.cancel_scope.cancel()
+    assert outgoing.sent == 1
+    assert caplog.text.count("without taking a message to 'large' with 2000 bytes") == 1
