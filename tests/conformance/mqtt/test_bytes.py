@@ -325,6 +325,39 @@ def test_property_twice(bench: Bench) -> None:
     bench.client().refused(frame(0x30, text(bench.topic()), b"\4\x01\0\x01\0", b"x"))
 
 
+@case("4.8.0-1", "4.13.1-1")
+def test_pingreq_with_a_body(bench: Bench) -> None:
+    """closes when a PINGREQ has a body"""
+    bench.client().gone(frame(0xC0, b"x"))
+
+
+@case("4.8.0-1")
+def test_disconnect_with_a_body(bench: Bench) -> None:
+    """takes a DISCONNECT with a body, which 3.1.1 does not have, for an error, and publishes the will"""
+    subscriber, _ = bench.pair()
+    client = bench.client(will=Will(bench.topic(), b"will"))
+    client.raw(frame(0xE0, b"\0"))
+    client.closed()
+    expect(subscriber.message().payload == b"will", "another message comes")
+
+
+@case("4.8.0-1")
+def test_puback_with_a_reason(bench: Bench) -> None:
+    """closes at 3.1.1 when a PUBACK has a reason code"""
+    subscriber, publisher = bench.pair(1)
+    publisher.publish(bench.topic(), qos=1)
+    subscriber.refused(frame(0x40, subscriber.expect(Publish).packet_id.to_bytes(2, "big"), b"\0"))
+
+
+@case("7.1.1-1", "4.2-1")
+def test_large_payload(bench: Bench) -> None:
+    """delivers a large payload unaltered"""
+    subscriber, publisher = bench.pair(1)
+    payload = bytes(range(256)) * 1000
+    publisher.publish(bench.topic(), payload, 1)
+    expect(subscriber.message().payload == payload, "the payload has changed")
+
+
 @case("7.1.1-1", "4.2-1")
 def test_bytes_one_by_one(bench: Bench) -> None:
     """reads packets from a stream, wherever it is cut"""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mqttsuite.case import Bench, case, expect
-from mqttsuite.client import Client, short
+from mqttsuite.client import Client, publishes, short
 
-from mqtt.packets import ConnAck, Disconnect, PubAck, PubComp, Publish, PubRec, PubRel
+from mqtt.packets import ConnAck, Disconnect, PubAck, PubComp, Publish, PubRec, PubRel, Subscription
 from mqtt.reasons import Reason
 
 
@@ -274,3 +274,121 @@ def test_disconnect_cannot_make_a_session_stay(bench: Bench) -> None:
     client.closed()
     _, ack = connack(bench, stays=True)
     expect(not ack.session_present, "there is a session present")
+
+
+@case("3.3.1-3", "3.3.1-3")
+def test_no_duplicate_flag_on_what_waited(bench: Bench) -> None:
+    """does not mark what it sends for the first time, after a wait, as a duplicate"""
+    first, publisher = bench.pair(2, stays=True)
+    first.leave()
+    for qos in (1, 2):
+        publisher.publish(bench.topic(), b"x", qos)
+    again = bench.client("s", stays=True)
+    for _ in range(2):
+        expect(not again.message().dup, "DUP is set")
+
+
+@case("4.6.0-6", "4.6.0-5")
+def test_order_of_sent_and_waiting(bench: Bench) -> None:
+    """sends what was in flight, then what has waited"""
+    first, publisher = bench.pair(1, stays=True)
+    for number in range(5):
+        publisher.publish(bench.topic(), b"%d" % number, 1)
+    first.expect(Publish)
+    first.reset()
+    publisher.ping()
+    for number in range(5, 10):
+        publisher.publish(bench.topic(), b"%d" % number, 1)
+    again = bench.client("s", stays=True)
+    expect(again.payloads(10) == [b"%d" % number for number in range(10)], "the order is another one")
+
+
+@case("4.3.3-2 4.4.0-1", "4.3.3-11 4.3.3-12 4.4.0-1")
+def test_pubrel_on_another_connection(bench: Bench) -> None:
+    """completes QoS 2 with a client that sends PUBREL on a new connection"""
+    subscriber, _ = bench.pair(2)
+    first = bench.client("a", stays=True)
+    first.send(Publish(bench.topic(), b"one", 2, packet_id=5))
+    first.expect(PubRec)
+    first.reset()
+    again = bench.client("a", stays=True)
+    for payload in (b"one", b"two"):
+        again.send(PubRel(5))
+        again.expect(PubComp)
+        expect(subscriber.message().payload == payload, "another message comes")
+        again.send(Publish(bench.topic(), b"two", 2, packet_id=5))
+        again.expect(PubRec)
+
+
+@case("3.1.2-6", "3.1.2-4")
+def test_clean_session_forgets_what_it_received(bench: Bench) -> None:
+    """takes a PUBLISH at QoS 2 for a new one after a clean session has begun"""
+    subscriber, publisher = bench.pair(2)
+    first = bench.client("a")
+    first.send(Publish(bench.topic(), b"one", 2, packet_id=5))
+    first.expect(PubRec)
+    first.reset()
+    again = bench.client("a")
+    again.send(Publish(bench.topic(), b"two", 2, packet_id=5))
+    again.expect(PubRec)
+    again.send(PubRel(5))
+    again.expect(PubComp)
+    payloads = [each.payload for each in publishes(subscriber.nothing_from(publisher))]
+    expect(b"two" in payloads, "it does not come")
+
+
+@case("3.10.4-1 3.1.2-4", "3.10.4-1 3.1.2-5")
+def test_unsubscribed_stays_unsubscribed(bench: Bench) -> None:
+    """does not bring a subscription back that was ended"""
+    first, publisher = bench.pair(1, stays=True)
+    first.unsubscribe(bench.topic())
+    first.leave()
+    publisher.publish(bench.topic(), b"x", 1)
+    bench.client("s", stays=True).silent_from(publisher)
+
+
+@case(v5="3.1.2-5")
+def test_subscription_options_stay(bench: Bench) -> None:
+    """keeps the options of a subscription with the session"""
+    first = bench.client("s", stays=True)
+    wanted = Subscription(bench.topic(), 1, no_local=True, retain_as_published=True)
+    first.subscribe(wanted, identifier=7)
+    first.leave()
+    again = bench.client("s", stays=True)
+    again.publish(bench.topic(), b"own", 1)
+    bench.client("p").publish(bench.topic(), b"other", 1, retain=True)
+    message = again.message()
+    expect(message.payload == b"other", "its own message comes")
+    expect(message.retain, "RETAIN is not set")
+    expect((message.properties or {}).get("subscription_identifiers") == [7], "the identifier is another one")
+
+
+@case(v5="3.3.4-9 4.4.0-1")
+def test_receive_maximum_of_the_next_connection(bench: Bench) -> None:
+    """sends again no more at once than the client takes on its new connection"""
+    first, publisher = bench.pair(1, stays=True)
+    for number in range(4):
+        publisher.publish(bench.topic(), b"%d" % number, 1)
+    for _ in range(4):
+        first.expect(Publish)
+    first.reset()
+    again = bench.client("s", stays=True, properties={"receive_maximum": 1})
+    for number in range(4):
+        message = again.expect(Publish)
+        expect(message.payload == b"%d" % number, "another message comes")
+        expect(not again.nothing_from(publisher, acknowledge=False), "more come")
+        again.send(PubAck(message.packet_id))
+
+
+@case(v5="3.1.2-25")
+def test_maximum_packet_size_of_the_next_connection(bench: Bench) -> None:
+    """takes what has waited and is larger than the client takes for delivered"""
+    first, publisher = bench.pair(2, stays=True)
+    first.leave()
+    for payload in (bytes(300), b"small"):
+        publisher.publish(bench.topic(), payload, 2)
+    again = bench.client("s", stays=True, properties={"maximum_packet_size": 200})
+    expect(again.message().payload == b"small", "another message comes")
+    again.ping()
+    again.leave()
+    bench.client("s", stays=True).silent_from(publisher)
