@@ -154,7 +154,10 @@ class InsideClient:
     async def room(self, topic: str, payload: bytes) -> None:
         """Waits until this message can be ``put`` without being dropped; not for ever, if it is larger than all that may wait."""
         size = cost(Publish(topic, payload))
-        while self._session.queue and not self._session.has_room(size):
+        core = self._core
+        while self._session.queue and not (
+            self._session.has_room(size) and core.counters.waiting.bytes + size <= core.limits.waiting_bytes
+        ):
             self._check()
             await self._acknowledged.wait()
 

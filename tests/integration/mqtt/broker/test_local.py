@@ -287,8 +287,9 @@ async def test_clients_of_the_network_come_when_they_are_let_in() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_full_inbox_is_waited_for() -> None:
-    async with running(listen=False, limits=Limits(queued_messages=1)) as broker:
+@pytest.mark.parametrize("limits", [Limits(queued_messages=1), Limits(waiting_bytes=600)], ids=["own", "all"])
+async def test_a_full_inbox_is_waited_for(limits: Limits) -> None:
+    async with running(listen=False, limits=limits) as broker:
         async with Inside(broker).open("one", inbox=1) as one, trio.open_nursery() as nursery:
             one.put("t", b"1")
             one.put("t", b"2")
