@@ -17,12 +17,15 @@ class Doorkeeper(BaseAuthPlugin):
 
 
 async def main() -> None:
-    ports = {"tcp": sys.argv[1], "ws": sys.argv[2]}
-    listeners = {each: {"type": each, "bind": f"127.0.0.1:{port}", "max_connections": 1000} for each, port in ports.items()}
+    # The one that is called "default" listens as well: without a port of its own, on 1883 of all addresses.
+    ports = {"default": ("tcp", sys.argv[1]), "web": ("ws", sys.argv[2])}
+    listeners = {
+        name: {"type": kind, "bind": f"127.0.0.1:{port}", "max_connections": 1000} for name, (kind, port) in ports.items()
+    }
     # Its plug-ins for logging are left out, for they only cost time; and there are no rules for topics: with such a plug-in its
     # deliveries break off when somebody subscribes meanwhile, which would be found again in every case.
     plugins: dict[str, Any] = {"amqttserver.Doorkeeper": {}}
-    broker = Broker({"listeners": {"default": {}} | listeners, "plugins": plugins})
+    broker = Broker({"listeners": listeners, "plugins": plugins})
     await broker.start()
     await asyncio.Event().wait()
 
