@@ -20,6 +20,7 @@ KEEP_ALIVE: Final = 30
 _LIMITS: Final = ClientLimits(packet=1 << 24, inbox=100, connect=20.0, unacknowledged=MAX_PACKET_ID)
 """As many unacknowledged messages as there can be: mosquitto 2.0 begins a session that it has kept with all that waits in it."""
 _REMIND: Final = 600.0
+_CAUSES: Final = 20
 _SETTLED: Final = 10.0
 
 
@@ -27,19 +28,21 @@ class Causes:
     """Says why there is no connection: once per cause, for all connections to one broker together, and again now and then."""
 
     def __init__(self) -> None:
-        self._said, self._said_at = "", float("-inf")
+        self._said: dict[str, float] = {}
 
     def note(self, cause: str, delay: float) -> None:
         now = trio.current_time()
-        if cause != self._said or now - self._said_at > _REMIND:
+        if now - self._said.get(cause, float("-inf")) > _REMIND:
             text = "no connection to the external MQTT broker: %s. What is for it waits; next attempt in %.0f s"
             log.warning(text, cause, delay)
-            self._said, self._said_at = cause, now
+            if len(self._said) >= _CAUSES:
+                self._said.clear()
+            self._said[cause] = now
 
     def clear(self, what: str) -> None:
         """A connection is up."""
         log.log(logging.INFO if self._said else logging.DEBUG, "connected to the external MQTT broker for %s", what)
-        self._said = ""
+        self._said.clear()
 
 
 class Connection:
