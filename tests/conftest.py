@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "kubernetes")]
 
 os.environ["CHECK_EDGECORE_ENVIRONMENT"] = "false"
 """The kubelet of ``real_node`` may run beside any edgecore, and would keep it from starting."""
+
+settings.register_profile("patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+"""How long a case takes is a matter of what else the machine does. The rest is hypothesis' own (in CI: always the same cases)."""
 
 DOCKER_SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 

@@ -61,7 +61,8 @@ async def test_a_deep_definition(server: Server) -> None:
     assert len(json.dumps(wanted)) > 150_000
     async with server.client() as client:
         await client.create(CUSTOM_RESOURCE_DEFINITIONS, wanted)
-        await established(client, "plants.example.org")
+        with trio.fail_after(30):
+            await established(client, "plants.example.org")
         made = await client.create(PLANTS, {"metadata": {"name": "p"}, "spec": tower(DEPTH)}, namespace="default")
         place, depth = made["spec"], DEPTH
         while "below" in place:
