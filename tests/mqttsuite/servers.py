@@ -99,7 +99,7 @@ class Configured(Server):
         if not passwords.exists():
             subprocess.run(["mosquitto_passwd", "-c", "-b", passwords, USER, PASSWORD], check=True, capture_output=True)
             passwords.chmod(0o600)
-        topics = f"topic readwrite #\ntopic deny {FORBIDDEN}/#\n"
+        topics = f"topic readwrite #\ntopic readwrite $conformance/#\ntopic deny {FORBIDDEN}/#\n"
         rules.write_text(f"{topics}\nuser {USER}\n{topics}")
         settings.write_text(
             f"listener {port} 127.0.0.1\nallow_anonymous true\npassword_file {passwords}\nacl_file {rules}\n"

@@ -10,7 +10,7 @@ from mqttsuite.client import Client, Deviation, publishes
 from mqtt.packets import Disconnect, PubComp, Publish, PubRec, PubRel, Will
 from mqtt.reasons import Reason
 
-LATE = 10.0
+LATE = 8.0
 """Seconds that a server may be late: some look once in a few seconds."""
 
 
