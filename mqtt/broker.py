@@ -19,6 +19,7 @@ from typing import Final
 import trio
 
 from mqtt.access import Anybody, Anything, Authenticator, Authorizer, Identity, Peer
+from mqtt.asking import Asking
 from mqtt.commits import Commits
 from mqtt.core import Core
 from mqtt.journal import Journal, Memory
@@ -30,7 +31,6 @@ from mqtt.reasons import Reason
 from mqtt.router import CLOSED
 from mqtt.sockets import Gone, Socket, TlsContext
 from mqtt.statistics import ROOT
-from mqtt.subject import common_name, subject
 from mqtt.sysreport import report
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class Broker:
         self._limits = config.limits
         self._most = 2 * config.limits.output
         self._journal = config.journal
-        self._authenticator = config.authenticator
+        self._asking = Asking(config.authenticator)
         self._nursery = nursery
         self._epoll = select.epoll()
         self._moment = moment(self._epoll.fileno())
@@ -314,6 +314,7 @@ class Broker:
             sock.door.connections -= 1
         self._sealed.discard(sock)
         self._leaving.discard(sock)
+        self._asking.gone(sock)
 
     def _leave(self, sock: Socket, now: float) -> None:
         """The core has said its last word: the session goes its way, the socket is closed when that is sent."""
@@ -393,15 +394,20 @@ class Broker:
             self._epoll.register(new.fd, _IN)
 
     def _make_room(self, now: float) -> bool:
-        """Closes a connection that is over but for its end, or that of whom has said nothing for longest, for one who comes."""
-        for sock in self._leaving:
-            self._drop(sock, now)
+        """Closes a connection that is over but for its end, or that of whom has said nothing for longest, for one who comes;
+        or of the host from which most wait to be let in."""
+        for leaving in self._leaving:
+            self._drop(leaving, now)
             return True
         for link in self.core.strangers:
             if isinstance(link.shell, Socket):
                 self.core.counters.closed["too many strangers"] += 1
                 self._drop(link.shell, now)
                 return True
+        if (sock := self._asking.crowd()) is not None:
+            self.core.counters.closed["too many strangers"] += 1
+            self._drop(sock, now)
+            return True
         return False
 
     def _pause(self, door: Door, error: OSError) -> None:
@@ -425,14 +431,7 @@ class Broker:
         sock = link.shell
         if connect is None or not isinstance(sock, Socket):
             return
-        try:
-            if certificate := sock.certificate():
-                name, whole = common_name(certificate), subject(certificate)
-                link.peer = replace(link.peer, certificate_name=name, certificate_subject=whole)
-            answer = await self._authenticator.authenticate(connect, link.peer)
-        except Exception:
-            log.exception("the authenticator failed for %s", link.peer.address)
-            answer = Reason.SERVER_UNAVAILABLE
+        answer = await self._asking.about(sock, connect)
         if link.shell is not sock:
             return
         now = trio.current_time()

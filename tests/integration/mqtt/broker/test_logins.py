@@ -7,8 +7,9 @@ import threading
 import trio
 from brokers.sockets import RawClient
 
-from mqtt.access import Identity
+from mqtt.access import Identity, Peer
 from mqtt.admission import Admission, Terms
+from mqtt.limits import Limits
 from mqtt.packets import ConnAck, Connect, PingReq, PingResp, Publish
 from mqtt.passwordcheck import PasswordCheck
 from mqtt.passwords import Hashed, hashed, parse
@@ -77,3 +78,49 @@ async def test_who_goes_while_his_password_is_verified_leaves_nothing(start: Sta
     other = await RawClient.connected(broker.ports[0], "d", username="ann", password=b"secret")
     await other.subscribe("t")
     assert list(broker.core.clients.sessions) == ["d"]
+
+
+class Pondering:
+    """Answers all but those whose identifier begins with "?". given_up: who was no longer asked about."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.given_up: list[str] = []
+
+    async def authenticate(self, connect: Connect, peer: Peer) -> Identity:
+        self.asked.append(connect.client_id)
+        try:
+            if connect.client_id.startswith("?"):
+                await trio.sleep_forever()
+        except trio.Cancelled:
+            self.given_up.append(connect.client_id)
+            raise
+        return Identity(connect.client_id)
+
+
+async def test_who_has_gone_is_no_longer_asked_about(start: Start) -> None:
+    # Otherwise strangers who hang up would leave their CONNECTs in memory, bounded by nothing that bounds connections.
+    pondering = Pondering()
+    broker = await start(authenticator=pondering)
+    client = await RawClient.open(broker.ports[0])
+    await client.send(Connect(client.version, "?", username="ann", password=bytes(60_000)))
+    with trio.fail_after(10):
+        while not pondering.asked:
+            await trio.sleep(0.01)
+        await client.reset()
+        while not pondering.given_up:
+            await trio.sleep(0.01)
+
+
+async def test_a_host_that_guesses_does_not_take_all_connections(start: Start) -> None:
+    pondering = Pondering()
+    broker = await start(Limits(connections=4), authenticator=pondering)
+    for number in range(4):
+        client = await RawClient.open(broker.ports[0])
+        await client.send(Connect(client.version, f"?{number}"))
+    with trio.fail_after(10):
+        while len(pondering.asked) < 4:
+            await trio.sleep(0.01)
+    await RawClient.connected(broker.ports[0], "honest")
+    assert pondering.given_up == ["?0"]
+    assert broker.core.counters.closed["too many strangers"] == 1
