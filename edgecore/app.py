@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -121,7 +122,12 @@ def _event_bus(config: EdgeCore, store: Store, outbox: Outbox) -> EventBus | Non
     from edgecore.eventbus import settings
     from edgecore.eventbus.eventbus import EventBus
 
-    return EventBus(settings.of(config), store, outbox)
+    found, front = settings.of(config), None
+    if config.modules.eventBus.broker == "amqtt" and found.internal is not None:
+        from edgecore.eventbus import amqttfront
+
+        front = partial(amqttfront.front, found.internal, found.limits)
+    return EventBus(found, store, outbox, front=front)
 
 
 def run(config: EdgeCore, token: JoinTokenSource, make_edged: MakeEdged | None) -> None:

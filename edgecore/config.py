@@ -1,7 +1,7 @@
 """edgecore.yaml (``edgecore.config.kubeedge.io/v1alpha2``), typed. Unknown keys are errors.
 
-Source of keys and defaults: KubeEdge 1.23: api/apis/componentconfig/edgecore/v1alpha2. Three keys are ours:
-``modules.edged.runtime``, ``modules.edged.dockerEndpoint`` and ``modules.eventBus.mqttBrokerConfig``.
+Source of keys and defaults: KubeEdge 1.23: api/apis/componentconfig/edgecore/v1alpha2. Four keys are ours:
+``modules.edged.runtime`` and ``dockerEndpoint``, ``modules.eventBus.mqttBrokerConfig`` and ``broker``.
 """
 
 # ruff: noqa: N815 - these are the names in the file
@@ -18,7 +18,7 @@ import msgspec
 from beehive import settings
 from beehive.settings import SettingsError
 from edgecore.address import local_address
-from edgecore.eventbus.address import AddressError, address
+from edgecore.eventbus.address import AddressError, address, is_loopback
 from edgecore.kubelet_config import KubeletConfig, seconds
 
 API_VERSION: Final = "edgecore.config.kubeedge.io/v1alpha2"
@@ -114,9 +114,11 @@ class EventBusTLS(msgspec.Struct, kw_only=True):
 
 
 class EventBus(msgspec.Struct, kw_only=True):
-    """mqttBrokerConfig: a file in the form of mosquitto.conf for the internal broker; then mqttServerInternal does not count."""
+    """mqttBrokerConfig: a file in the form of mosquitto.conf for the internal broker; then mqttServerInternal does not count.
+    broker: the internal one, ``edgecore`` or ``amqtt``."""
 
     enable: bool = True
+    broker: str = "edgecore"
     mqttMode: int = 2
     mqttServerExternal: str = "tcp://127.0.0.1:1883"
     mqttServerInternal: str = "tcp://127.0.0.1:1884"
@@ -307,6 +309,24 @@ def _bus_problems(bus: EventBus) -> list[str]:
             found.append("`modules.eventBus.eventBusTLS.enable`: mqttServerExternal must begin with ssl:// for that")
     except AddressError as error:
         found.append(f"`modules.eventBus.mqttServerExternal`: {error}")
+    return found or _broker_problems(bus)
+
+
+def _broker_problems(bus: EventBus) -> list[str]:
+    """The addresses are right."""
+    if bus.broker not in ("edgecore", "amqtt"):
+        return [f"`modules.eventBus.broker`: {bus.broker!r} is not edgecore or amqtt"]
+    if bus.broker == "edgecore" or bus.mqttMode == 2:
+        return []
+    where = address(bus.mqttServerInternal)[0]
+    found = []
+    if isinstance(where, str) or not is_loopback(where[0]):
+        found.append(
+            "`modules.eventBus.mqttServerInternal`: amqtt serves this machine alone, at tcp://127.0.0.1:<port>; "
+            "for anything else take `modules.eventBus.broker` away"
+        )
+    if bus.mqttBrokerConfig:
+        found.append("`modules.eventBus.mqttBrokerConfig`: is for edgecore's own broker, not for amqtt; take one of the two away")
     return found
 
 

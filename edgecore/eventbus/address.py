@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -31,3 +32,11 @@ def address(url: str) -> tuple[tuple[str, int] | str, bool]:
     if not host or parts.path not in ("", "/") or parts.username or parts.query or port == 0:
         raise AddressError(f"{url!r} must be {parts.scheme}://<host>:<port>: {parts.scheme}://127.0.0.1:1883")
     return (host, port or (8883 if secure else 1883)), secure
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from edgecore.eventbus.address import is_loopback
 from edgecore.eventbus.settings import BusSettings
 from edgecore.version import program_version
 from mqtt.accessfile import AccessFileError
@@ -61,7 +61,7 @@ class Embedded:
 def _plain(listener: Listener, settings: BusSettings) -> Config:
     """Everybody on this machine may do everything, nobody else anything."""
     config = Config([listener], settings.limits)
-    if listener.path is None and not _is_loopback(listener.host):
+    if listener.path is None and not is_loopback(listener.host):
         from mqtt.admission import Admission, Terms
 
         config.authenticator = Admission({listener.name: Terms(anonymous=True)})
@@ -70,10 +70,3 @@ def _plain(listener: Listener, settings: BusSettings) -> Config:
             "for others, name users or certificates in a file and that file in modules.eventBus.mqttBrokerConfig"
         )
     return config
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

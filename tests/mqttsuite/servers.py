@@ -142,10 +142,10 @@ class Amqtt(Server):
         return [sys.executable, str(_HERE / "amqttserver.py"), str(port), str(web_port)]
 
     def environment(self) -> dict[str, str]:
-        return super().environment() | {"PYTHONPATH": f"{_installed_amqtt()}:{_HERE}"}
+        return super().environment() | {"PYTHONPATH": f"{installed_amqtt()}:{_HERE}"}
 
 
-def _installed_amqtt() -> Path:
+def installed_amqtt() -> Path:
     """The folder with amqtt and what it needs, made the first time. Raises Missing."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgecore"
     minor = f"{sys.version_info.major}.{sys.version_info.minor}"
