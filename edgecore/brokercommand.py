@@ -147,8 +147,11 @@ async def _run(config: Config, reload: Reload, arguments: argparse.Namespace) ->
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             running: list[Broker] = []
-            nursery.start_soon(_follow, signals, running, reload, nursery.cancel_scope)
+            early: list[int] = []
+            nursery.start_soon(_follow, signals, running, early, reload, nursery.cancel_scope)
             running.append(await nursery.start(serve, config))
+            if early:
+                await reload(running[0])
             for door in running[0].doors.values():
                 log.info("the broker listens on %s", door.where)
             await _show(nursery, running[0], arguments)
@@ -170,11 +173,16 @@ async def _show(nursery: trio.Nursery, broker: Broker, arguments: argparse.Names
         log.info("metrics are on %s, port %s", arguments.metrics[0], port)
 
 
-async def _follow(signals: AsyncIterator[int], running: Sequence[Broker], reload: Reload, scope: trio.CancelScope) -> None:
+async def _follow(
+    signals: AsyncIterator[int], running: Sequence[Broker], early: list[int], reload: Reload, scope: trio.CancelScope
+) -> None:
+    """early: gets those of which a broker has to be told that does not run yet."""
     async for number in signals:
         if number != signal.SIGHUP:
             log.info("%s: stopping", signal.Signals(number).name)
             scope.cancel()
             return
+        if not running:
+            early.append(number)
         for broker in running:
             await reload(broker)

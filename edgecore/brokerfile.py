@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgecore.brokerkeys import KEYS, LEVELS, LOG_TYPES, Key, Unusable, instead_of
-from mqtt.accessfile import AccessFileError, read_lines
+from mqtt.accessfile import AccessFileError, first_word, read_lines
 from mqtt.limits import Limits
 
 DEFAULT_PORT: Final = 1883
@@ -239,4 +239,4 @@ def _unknown(word: str) -> str:
     if (instead := instead_of(word)) is not None:
         return f"`{word}` is not a key of this broker: {instead}"
     near = difflib.get_close_matches(word, KEYS, n=1, cutoff=0.5)
-    return f"`{word}` is not a key of this broker" + (f"; the nearest is `{near[0]}`" if near else "")
+    return f"{first_word(word)} is not a key of this broker" + (f"; the nearest is `{near[0]}`" if near else "")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -37,6 +39,7 @@ class Rules:
 
 def read_rules(settings: Settings) -> Rules:
     """Reads passwords, rights, certificates. Raises AccessFileError."""
+    listeners = [_listener(each, settings.origin) for each in settings.listeners]
     threads = hashing_threads()
     checks: dict[Path, PasswordCheck] = {}
     terms: dict[str, Terms] = {}
@@ -52,7 +55,7 @@ def read_rules(settings: Settings) -> Rules:
         if realm not in authorizers:
             authorizers[realm] = acl.Acl(acl.load(access.acl_file)) if access.acl_file is not None else Anything()
     authorizer = Realms(authorizers) if settings.per_listener else authorizers[""]
-    return Rules(terms, authorizer, [_listener(each, settings.origin) for each in settings.listeners])
+    return Rules(terms, authorizer, listeners)
 
 
 def _terms(listener: ListenerSettings, access: Access, check: PasswordCheck | None, realm: str) -> Terms:
@@ -61,7 +64,22 @@ def _terms(listener: ListenerSettings, access: Access, check: PasswordCheck | No
         name_from = "certificate name"
     elif listener.values.get("use_subject_as_username"):
         name_from = "certificate subject"
-    return Terms(bool(access.anonymous), check, name_from, bool(listener.values.get("use_username_as_clientid")), realm)
+    own_id = bool(listener.values.get("use_username_as_clientid"))
+    return Terms(bool(access.anonymous), check, name_from, own_id, realm, _trust(listener))
+
+
+def _trust(listener: ListenerSettings) -> bytes:
+    """A digest of what says which certificates of clients are good; empty where none is asked for."""
+    if not listener.values.get("require_certificate"):
+        return b""
+    digest = hashlib.sha256()
+    for word in ("cafile", "crlfile"):
+        file: Path | None = listener.values.get(word)
+        try:
+            digest.update(b"\0" if file is None else hashlib.sha256(file.read_bytes()).digest())
+        except OSError as error:
+            raise AccessFileError(str(file), None, f"cannot be read: {error.strerror}") from None
+    return digest.digest()
 
 
 def _listener(settings: ListenerSettings, origin: str) -> Listener:
@@ -107,9 +125,16 @@ def _warn(settings: Settings) -> None:
             log.warning("listener %s: clients without a name are let in from this machine only", listener.name)
         if access.password_file is not None and "certfile" not in listener.values:
             log.warning("listener %s: passwords are readable on their way; with certfile and keyfile they are not", listener.name)
-    for file in {settings.access_of(each).password_file for each in settings.listeners} - {None}:
-        if file is not None and file.stat().st_mode & 0o007:
-            log.warning("%s is open to all users of this machine: chmod o= it", file)
+    _warn_of_files(settings)
+
+
+def _warn_of_files(settings: Settings) -> None:
+    files: set[Path | None] = {settings.access_of(each).password_file for each in settings.listeners}
+    files |= {each.values.get("keyfile") for each in settings.listeners}
+    for file in sorted(each for each in files if each is not None):
+        with suppress(OSError):
+            if file.stat().st_mode & 0o007:
+                log.warning("%s is open to all users of this machine: chmod o= it", file)
 
 
 def _is_loopback(address: str) -> bool:
@@ -127,15 +152,21 @@ class Setup:
         self._rules = read_rules(settings)
         _warn(settings)
         self._settings = settings
+        self._turn = trio.Lock()
         self._admission = Admission(self._rules.terms)
         self.config = Config(self._rules.listeners, settings.limits, self._admission, self._rules.authorizer)
         self.config.sys_interval = float(settings.sys_interval)
 
     async def reload(self, path: Path, broker: Broker) -> None:
         """Takes over passwords, rights and certificates. Raises AccessFileError; nothing has changed then."""
+        async with self._turn:
+            await self._reload(path, broker)
+
+    async def _reload(self, path: Path, broker: Broker) -> None:
         settings, rules = await trio.to_thread.run_sync(_read, path, limiter=trio.CapacityLimiter(1))
         if _fixed(settings) != _fixed(self._settings):
             log.warning("%s: what is said of listeners, limits or persistence has changed: restart for that", settings.origin)
+        _warn_of_files(settings)
         before, self._admission.terms = self._admission.terms, rules.terms
         contexts = {each.name: each.tls for each in rules.listeners if each.tls is not None}
 

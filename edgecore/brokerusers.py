@@ -15,9 +15,11 @@ from mqtt.accessfile import AccessFileError, read_lines
 def add_user(path: Path, name: str) -> None:
     """Asks for a password and writes it, hashed, in place of the one that the user had. The file may be new: then it is for who
     runs this alone. Raises AccessFileError."""
-    if not name or ":" in name or not name.isprintable():
+    if not name or ":" in name or name.startswith("#") or not name.strip() or not name.isprintable():
         raise AccessFileError(
-            str(path), None, f"`{name}` cannot be the name of a user: it has a colon or signs that do not print"
+            str(path),
+            None,
+            f"`{name}` cannot be the name of a user: it is empty, begins with #, has a colon or does not print",
         )
     lines = read_lines(path) if path.exists() else []
     passwords.parse(lines, str(path))

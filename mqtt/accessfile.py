@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
 _MOST: Final = 16 * 1024 * 1024
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,40}")
 
 
 class AccessFileError(ValueError):
@@ -14,6 +16,11 @@ class AccessFileError(ValueError):
     def __init__(self, origin: str, line: int | None, problem: str) -> None:
         where = origin if line is None else f"{origin}: line {line}"
         super().__init__(f"{where}: {problem}")
+
+
+def first_word(word: str) -> str:
+    """How an error names what a line begins with: not at all when it may be a secret, for somebody has named the wrong file."""
+    return f"`{word}`" if _WORD.fullmatch(word) else "what stands at the beginning"
 
 
 def read_lines(path: Path) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mqtt.access import Identity
-from mqtt.accessfile import AccessFileError, read_lines
+from mqtt.accessfile import AccessFileError, first_word, read_lines
 from mqtt.rights import DENY, READ, WRITE, Layer, Rights, Rule
 from mqtt.topics import TopicError, check_filter
 
@@ -67,7 +67,7 @@ def _take(rules: Rules, user: str | None, line: str) -> str | None:
         case "pattern":
             rules.patterns.append(_pattern(rest))
         case _:
-            raise _Unusable(f"`{word}` is not known; a line begins with user, topic or pattern")
+            raise _Unusable(f"{first_word(word)} is not known; a line begins with user, topic or pattern")
     return user
 
 

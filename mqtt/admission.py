@@ -21,7 +21,8 @@ class Terms:
 
     anonymous: clients without a user name are let in, if they are on this machine. passwords: of the users; None: there are none.
     name_from: take the user name from the verified certificate, and ask for no password. own_id: the user name is the client
-    identifier, too. realm: see :class:`mqtt.access.Identity`.
+    identifier, too: nobody without one is let in. realm: see :class:`mqtt.access.Identity`. trust: differs when other
+    certificates of clients may be good.
     """
 
     anonymous: bool = False
@@ -29,6 +30,7 @@ class Terms:
     name_from: Literal["certificate name", "certificate subject"] | None = None
     own_id: bool = False
     realm: str = ""
+    trust: bytes = b""
 
 
 class Admission:
@@ -47,8 +49,7 @@ class Admission:
             if isinstance(found, Reason):
                 self._refusals.refused(connect, peer, found, trio.current_time())
                 return found
-            own = found is not None and terms.own_id
-            return Identity(found if own and found else connect.client_id, found, terms.realm)
+            return Identity(found if terms.own_id and found else connect.client_id, found, terms.realm)
         return Reason.NOT_AUTHORIZED
 
     def still_admits(self, identity: Identity, peer: Peer, before: Mapping[str, Terms]) -> bool:
@@ -56,6 +57,8 @@ class Admission:
         terms, old = self.terms.get(peer.listener), before.get(peer.listener)
         name = identity.username
         if terms is None or old is None or terms.realm != identity.realm or terms.name_from != old.name_from:
+            return False
+        if terms.trust != old.trust or (terms.own_id and identity.client_id != name):
             return False
         if terms.name_from is not None:
             return True
@@ -78,6 +81,7 @@ async def _username(terms: Terms, connect: Connect, peer: Peer) -> str | Reason 
             return Reason.SERVER_BUSY
         return connect.username if right else Reason.BAD_USER_NAME_OR_PASSWORD
     # A name that nobody can verify is not believed: rules for that user are not for whoever says it.
-    if terms.anonymous and peer.local:
+    if terms.anonymous and peer.local and not terms.own_id:
+        # With own identifiers he could choose that of a user.
         return None
     return Reason.NOT_AUTHORIZED

@@ -83,7 +83,7 @@ class Clients:
             session.will_due = now + delay
             self._watch(session, now)
             return
-        client = session or Session(Identity(saved.client_id, saved.username), self._limits, self._counters)
+        client = session or Session(Identity.of_owner(saved.client_id, saved.username), self._limits, self._counters)
         self._publish(client, saved.will, now)
         self._journal.will(saved.client_id, None, None)
 

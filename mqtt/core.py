@@ -370,7 +370,7 @@ class Core:
         link.identity = identity
         link.session = session
         link.will = connect.will
-        self.journal.will(session.client_id, identity.username, connect.will)
+        self.journal.will(session.client_id, identity.owner, connect.will)
         link.keep_alive = self._keep_alive(connect)
         link.largest = properties.get("maximum_packet_size")
         link.decoder.limit = self.limits.packet

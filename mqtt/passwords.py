@@ -61,11 +61,14 @@ def parse(lines: list[str], origin: str) -> dict[str, Hashed]:
         if not line.strip() or line.startswith("#"):
             continue
         name, colon, secret = line.partition(":")
+        if not colon:
+            # It is not shown: it may be a password.
+            raise AccessFileError(origin, number, "a line is `name:hash`, and here is no colon")
         if not name:
             raise AccessFileError(origin, number, "a line is `name:hash`, and here is no name")
         if name in users:
             raise AccessFileError(origin, number, f"user `{name}` stands in the file twice")
-        if not colon or not secret.strip():
+        if not secret.strip():
             raise AccessFileError(origin, number, f"user `{name}` has no password; nobody is let in without one")
         try:
             users[name] = _parse_hash(secret.strip())

@@ -32,6 +32,6 @@ class Refusals:
         self._told[host] = (now, 0)
         before = f" (and {more} times before)" if more else ""
         log.warning(
-            "%s: client %r, user %r refused: %s%s; for a minute others of this host are only counted",
+            "%s: client %.200r, user %.200r refused: %s%s; for a minute others of this host are only counted",
             *(peer.address, connect.client_id, connect.username, reason.text, before),
         )

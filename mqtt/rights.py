@@ -25,10 +25,13 @@ class Rule:
     def of_client(self, identity: Identity) -> Rule | None:
         """A pattern with the names in it; None when it means nothing for this client.
 
-        Clients choose their identifiers: one with a slash must not reach topics that ``%c`` as one level was not meant for.
+        Clients choose their identifiers: one with a slash must not reach topics that ``%c`` as one level was not meant for, nor
+        one with a dollar in front those that a filter means only when it says so.
         """
         levels = self.filter.split("/")
         if self.access != DENY and "/" in identity.client_id and "%c" in levels:
+            return None
+        if self.access != DENY and identity.client_id.startswith("$") and levels[0] == "%c":
             return None
         if identity.username is None and "%u" in levels:
             return None

@@ -90,6 +90,7 @@ class EventBus:
         self._said = ""
         self.broker: Broker | None = None
         self._embedded: Embedded | None = None
+        self._missed = False
         self.ready = trio.Event()
         self.dropped = 0
         self.carried_out = 0
@@ -163,6 +164,7 @@ class EventBus:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_running)
                 async for _ in signals:
+                    self._missed = self.broker is None
                     if self._embedded is not None and self.broker is not None:
                         await self._embedded.reload(self.broker)
 
@@ -181,6 +183,7 @@ class EventBus:
 
     async def _run(self) -> None:
         settings = self._settings
+        self._missed = False
         embedded = Embedded(settings if self._front is None else replace(settings, internal=None, broker_file=None))
         async with trio.open_nursery() as ground:
             broker: Broker = await ground.start(serve, embedded.config)
@@ -189,6 +192,9 @@ class EventBus:
                 await self._show(ground, broker)
                 self.broker, self._embedded, self._said = broker, embedded, ""
                 log.info("the event bus runs: %s", self._description())
+                if self._missed:
+                    # The file may have changed between its being read and now.
+                    await embedded.reload(broker)
                 self.ready.set()
                 try:
                     await self._work(broker)

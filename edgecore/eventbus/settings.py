@@ -28,7 +28,7 @@ class External:
     address: Address
     tls: Callable[[], TlsContext] | None = None
     username: str | None = None
-    password: bytes | None = None
+    password: bytes | None = field(default=None, repr=False)
     sub_id: str = ""
     pub_id: str = ""
 

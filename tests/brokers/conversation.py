@@ -31,7 +31,7 @@ from mqtt.reasons import Reason
 
 
 class Broker:
-    """``now`` is the clock; everybody who is not refused by ``answers`` is let in."""
+    """``now`` is the clock; everybody who is not refused by ``answers`` is let in, in ``realm``."""
 
     def __init__(
         self, limits: Limits | None = None, journal: Journal | None = None, authorizer: Authorizer | None = None
@@ -39,6 +39,7 @@ class Broker:
         self.core = Core(limits or Limits(), journal, authorizer)
         self.now = 1000.0
         self.answers: dict[str, Reason] = {}
+        self.realm = ""
 
     def client(self, name: str, version: Version = Version.V311, **connect: Any) -> Client:
         """A client that was accepted."""
@@ -57,7 +58,7 @@ class Broker:
             connect = link.asking
             if connect is not None:
                 name = connect.client_id
-                self.core.admit(link, self.answers.get(name) or Identity(name, connect.username), self.now)
+                self.core.admit(link, self.answers.get(name) or Identity(name, connect.username, self.realm), self.now)
         self.core.asking.clear()
 
     def pass_time(self, seconds: float) -> None:

@@ -114,6 +114,8 @@ TLS = "listener 8883\ncertfile /c\nkeyfile /k"
         ("alow_anonymous true", 1, "`alow_anonymous` is not a key of this broker; the nearest is `allow_anonymous`"),
         ("max_packetsize 5", 1, "the nearest is `max_packet_size`"),
         ("listener 1\n\nzzz 5", 3, "`zzz` is not a key of this broker"),
+        # Somebody has named the file of passwords.
+        ("ann:$7$101$c2FsdA==$aGFzaA==", 1, ": what stands at the beginning is not a key of this broker"),
         ("message_size_limit 5", 1, "max_packet_size bounds whole packets"),
         ("connection home", 1, "bridges are a matter of edgecore.yaml"),
         ("bridge_cafile /c", 1, "bridges are a matter of edgecore.yaml"),

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import signal
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
+from edgecore import brokercommand
 from edgecore.brokerfile import parse
 from edgecore.brokersetup import Setup
 from edgecore.brokerusers import add_user
 from mqtt import passwords
 from mqtt.accessfile import AccessFileError
+from mqtt.broker import Broker, Config
+from mqtt.journal import Memory, Saved
+from mqtt.listeners import Listener
 
 
 def setup(text: str) -> Setup:
@@ -45,6 +53,39 @@ def test_what_is_perhaps_not_meant_is_said(tmp_path: Path, caplog: pytest.LogCap
     ]
 
 
+class Slow(Memory):
+    """A journal that takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go = trio.Event(), trio.Event()
+
+    async def open(self, now: float) -> Saved:
+        self.asked.set()
+        await self.go.wait()
+        return await super().open(now)
+
+
+async def test_a_sighup_while_the_broker_starts_is_not_forgotten() -> None:
+    journal = Slow()
+    reloaded = trio.Event()
+
+    async def reload(broker: Broker) -> None:
+        reloaded.set()
+
+    async with trio.open_nursery() as nursery:
+        config = Config([Listener(port=0)], journal=journal)
+        nursery.start_soon(brokercommand._run, config, reload, brokercommand._arguments([]))
+        with trio.fail_after(10):
+            await journal.asked.wait()
+            os.kill(os.getpid(), signal.SIGHUP)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert not reloaded.is_set()
+            journal.go.set()
+            await reloaded.wait()
+        nursery.cancel_scope.cancel()
+
+
 def test_a_user_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "passwords"
 
@@ -63,7 +104,7 @@ def test_a_user_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert users["ann"].verify(b"other")
     assert file.stat().st_mode & 0o777 == 0o640
     before = file.read_bytes()
-    for name, password in (("eve", ""), ("e:ve", "x"), ("", "x"), ("e\nve", "x")):
+    for name, password in (("eve", ""), ("e:ve", "x"), ("", "x"), ("e\nve", "x"), ("#eve", "x"), (" ", "x")):
         with pytest.raises(AccessFileError):
             add(name, password)
     assert file.read_bytes() == before

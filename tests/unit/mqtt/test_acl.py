@@ -165,6 +165,23 @@ def test_what_is_refused_names_its_line(line: str, problem: str) -> None:
     assert problem in str(refused.value)
 
 
+def test_what_may_be_a_secret_in_the_wrong_file_is_not_shown() -> None:
+    with pytest.raises(AccessFileError, match="line 1: what stands at the beginning is not known") as refused:
+        parse(["ann:$7$101$c2FsdA==$aGFzaA=="], "passwords")
+    assert "$7$" not in str(refused.value)
+
+
+def test_a_client_that_calls_itself_a_dollar_topic_gets_none() -> None:
+    acl = Acl(parse(["pattern readwrite %c/#", "pattern deny %c/x", "pattern read $SYS/%c/#"], "acl"))
+    for name in ("$SYS", "$hw"):
+        eve = Identity(name)
+        assert not acl.may_publish(eve, f"{name}/events/upload/x")
+        assert not acl.may_receive(eve, f"{name}/broker/version")
+        assert acl.may_receive(eve, f"$SYS/{name}/load")
+    assert not acl.may_subscribe(Identity("$hw"), "$hw/#")
+    assert acl.may_publish(NOBODY, "x/y")
+
+
 @given(st.text(max_size=60))
 def test_any_line_is_taken_or_refused_with_its_number(line: str) -> None:
     try:

@@ -8,7 +8,9 @@ import pytest
 from brokers.conversation import Broker, Client
 from brokers.ledger import Ledger
 
+from mqtt.access import Anything
 from mqtt.packets import Version, Will
+from mqtt.realms import Realms
 
 STAYS: dict[str, Any] = {"clean_start": False, "properties": {"session_expiry": 600}}
 
@@ -106,3 +108,17 @@ def test_a_kill_before_the_will_was_written_down(scene: Scene) -> None:
     scene.ledger = Ledger(scene.ledger.disk)
     scene.kill()
     assert scene.read() == [b"gone"]
+
+
+def test_whose_will_it_is_is_known_again() -> None:
+    """Where listeners have users of their own, "ann" alone is nobody."""
+    ledger = Ledger()
+    authorizer = Realms({"inner": Anything()})
+    broker = Broker(journal=ledger, authorizer=authorizer)
+    broker.realm = "inner"
+    broker.client("c", Version.V5, username="ann", will=Will("state", b"gone", 1, True))
+    ledger.commit_now()
+    disk = ledger.disk
+    broker = Broker(journal=Ledger(disk), authorizer=authorizer)
+    broker.core.restore([], [], broker.now, list(disk.wills.values()))
+    assert broker.core.router.retained.get("state") is not None

@@ -146,7 +146,9 @@ SHOWN = Peer("10.0.0.1:1", certificate_name="pump", certificate_subject="CN=pump
         (Terms(name_from="certificate subject"), Connect(Version.V5, "c"), SHOWN, Identity("c", "CN=pump,O=Works")),
         (Terms(name_from="certificate name"), Connect(Version.V5, "c"), REMOTE, Reason.BAD_USER_NAME_OR_PASSWORD),
         (Terms(name_from="certificate name", own_id=True), Connect(Version.V5, "c"), SHOWN, Identity("pump", "pump")),
-        (Terms(anonymous=True, own_id=True, realm="r"), Connect(Version.V5, "c"), LOCAL, Identity("c", None, "r")),
+        (Terms(anonymous=True, realm="r"), Connect(Version.V5, "c"), LOCAL, Identity("c", None, "r")),
+        # He could end the session of the user whose name he takes as an identifier.
+        (Terms(anonymous=True, own_id=True), Connect(Version.V5, "pump"), LOCAL, Reason.NOT_AUTHORIZED),
     ],
 )
 async def test_terms(terms: Terms, connect: Connect, peer: Peer, answer: object) -> None:
@@ -177,3 +179,18 @@ async def test_terms_that_change_while_a_password_is_verified_are_the_new_ones(c
 )
 def test_an_owner_is_one_text_and_known_again(owner: Identity) -> None:
     assert Identity.of_owner("c", owner.owner) == owner
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "stays"),
+    [
+        (Terms(name_from="certificate name"), Terms(name_from="certificate name"), True),
+        (Terms(name_from="certificate name", trust=b"1"), Terms(name_from="certificate name", trust=b"1"), True),
+        # Another list of revoked certificates: his may be on it.
+        (Terms(name_from="certificate name", trust=b"1"), Terms(name_from="certificate name", trust=b"2"), False),
+        (Terms(name_from="certificate name"), Terms(name_from="certificate name", own_id=True), False),
+        (Terms(name_from="certificate name"), Terms(name_from="certificate subject"), False),
+    ],
+)
+def test_who_stays_when_terms_change(before: Terms, now: Terms, stays: bool) -> None:
+    assert Admission({"": now}).still_admits(Identity("c", "pump"), SHOWN, {"": before}) is stays

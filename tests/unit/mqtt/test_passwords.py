@@ -43,7 +43,7 @@ def test_a_salt_is_used_once() -> None:
     ("line", "problem"),
     [
         ("eve:sesame", "user `eve`: the password stands there readable"),
-        ("eve", "user `eve` has no password"),
+        ("eve sesame", "here is no colon"),
         ("eve:", "user `eve` has no password"),
         (":$7$1$AAAA$AAAA", "here is no name"),
         (ANN, "user `ann` stands in the file twice"),

@@ -31,6 +31,14 @@ def test_one_line_for_a_host_in_a_minute(caplog: pytest.LogCaptureFixture) -> No
     assert "(and 99 times before)" in said[2]
 
 
+def test_what_strangers_say_of_themselves_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    connect = Connect(Version.V5, "\x1b" * 60_000, username="\u202e" * 20_000)
+    Refusals().refused(connect, Peer("10.0.0.1:1"), Reason.NOT_AUTHORIZED, 1.0)
+    [said] = [record.getMessage() for record in caplog.records]
+    assert len(said) < 600
+    assert said.isprintable()
+
+
 def test_hosts_are_forgotten() -> None:
     refusals = Refusals()
     for number in range(5000):

@@ -6,6 +6,7 @@ import datetime
 import getpass
 import os
 import re
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from brokers.configured import MOSQUITTO, publish, running
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from ports import free_ports
+
+from mqtt.client import ConnectionLost, connect
+from mqtt.packets import Connect, Version
 
 pytestmark = pytest.mark.usefixtures("mosquitto_clients")
 
@@ -143,3 +147,21 @@ async def test_sighup_takes_over_certificates_and_keeps_who_is_connected(folder:
         new.cert_pem.write_to_path(folder.path / "new.pem")
         client[3] = str(folder.path / "new.pem")
         assert (await publish(*client, *rest))[0] == 0
+
+
+async def test_who_is_revoked_loses_his_connection_at_sighup(folder: Folder) -> None:
+    [port] = free_ports(1)
+    pump, _ = folder.issue("pump"), folder.issue("other")
+    folder.revoke("other")
+    config = folder.path / "broker.conf"
+    config.write_text(LISTENER.format(port=port, folder=folder.path, what="identity") + f"crlfile {folder.path}/revoked.pem\n")
+    context = ssl.create_default_context(cafile=folder.path / "ca.pem")
+    context.load_cert_chain(pump[-1])
+    address = ("localhost", port)
+    async with running(config) as broker, connect(address, Connect(Version.V5, "c"), tls=context) as client:
+        await broker.reload()
+        await client.publish("x", b"still here", qos=1)
+        folder.revoke("pump")
+        await broker.reload()
+        with trio.fail_after(10), pytest.raises(ConnectionLost, match="not authorized"):
+            await client.ended()
