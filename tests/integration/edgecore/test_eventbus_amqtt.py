@@ -19,6 +19,7 @@ from ports import free_port
 
 from edgecore.app import App
 from edgecore.config import EdgeCore
+from edgecore.eventbus import amqttfront
 from edgecore.eventbus.amqttfront import Amqtt, AmqttError, front
 from mqtt.codec import encode
 from mqtt.limits import Limits
@@ -213,3 +214,26 @@ def test_without_it_the_log_says_what_to_do(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert "pip install 'edgecore[amqtt]'" in done.stdout
+
+
+async def test_an_amqtt_that_hangs_holds_up_nobody(
+    amqtt: None, listener: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(amqttfront, "_END", 0.1)
+    begun, released = threading.Event(), threading.Event()
+
+    async def hang(_: object) -> None:
+        begun.set()
+        released.wait(60)
+
+    async with front(listener, Limits()) as broker, trio.open_nursery() as nursery:
+        assert isinstance(broker, Amqtt)
+        nursery.start_soon(broker.order, hang)
+        with trio.fail_after(10):
+            while not begun.is_set():
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert "amqtt does not end; its thread is left behind" in caplog.text
+    released.set()
+    with trio.fail_after(10):
+        await trio.to_thread.run_sync(lambda: [each.join() for each in threading.enumerate() if each.name == "amqtt"])
