@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ports import free_ports
+
 ROOT = Path(__file__).resolve().parents[1]
 STARTING = 20.0
 MOSQUITTO = """\
@@ -106,7 +108,7 @@ class Mosquitto(Target):
         self._settings = folder / "mosquitto.conf"
 
     def start(self) -> None:
-        self.port, self.secure = _free_port(), _free_port()
+        self.port, self.secure = free_ports(2)
         self._settings.write_text(
             MOSQUITTO.format(
                 port=self.port, secure=self.secure, certificate=self._certificate.certificate, key=self._certificate.key
@@ -115,12 +117,6 @@ class Mosquitto(Target):
         self.process = subprocess.Popen([self._program, "-c", str(self._settings)], text=True, stderr=subprocess.DEVNULL)
         for port in (self.port, self.secure):
             _await(port)
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def _await(port: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from ports import free_ports
 
 SETTINGS = """\
 user root
@@ -46,11 +47,6 @@ class Mosquitto:
     authority: trustme.CA
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
     """Skips where it is not installed; in CI that is a failure."""
@@ -61,7 +57,7 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
     authority = trustme.CA()
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
     (folder / "passwords").write_text(PASSWORD)
-    plain, secure, guarded = _free_port(), _free_port(), _free_port()
+    plain, secure, guarded = free_ports(3)
     settings = SETTINGS.format(plain=plain, secure=secure, guarded=guarded, folder=folder)
     (folder / "mosquitto.conf").write_text(settings)
     with (folder / "log").open("wb") as log:
