@@ -24,7 +24,7 @@ def add_user(path: Path, name: str) -> None:
     lines = read_lines(path) if path.exists() else []
     passwords.parse(lines, str(path))
     password = _ask(name)
-    if not password:
+    if not password.rstrip(b"\0"):  # zero bytes alone are to HMAC what nothing is
         raise AccessFileError(str(path), None, f"nothing has changed: the password of `{name}` must not be empty")
     entry = f"{name}:{passwords.hashed(password)}"
     kept = [line for line in lines if line.strip() and line.partition(":")[0] != name]

@@ -34,7 +34,10 @@ class Hashed:
     iterations: int
 
     def verify(self, password: bytes) -> bool:
-        """Takes as long for a wrong password as for the right one, and long on purpose: not for an event loop."""
+        """Takes as long for a wrong password as for the right one, and long on purpose: not for an event loop.
+
+        In format 7 zero bytes at the end do not count, in mosquitto neither: HMAC fills its key up with them (RFC 2104, 2).
+        """
         if self.iterations:
             found = hashlib.pbkdf2_hmac("sha512", password, self.salt, self.iterations, len(self.digest))
         else:

@@ -104,7 +104,7 @@ def test_a_user_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert users["ann"].verify(b"other")
     assert file.stat().st_mode & 0o777 == 0o640
     before = file.read_bytes()
-    for name, password in (("eve", ""), ("e:ve", "x"), ("", "x"), ("e\nve", "x"), ("#eve", "x"), (" ", "x")):
+    for name, password in (("eve", ""), ("eve", "\0"), ("e:ve", "x"), ("", "x"), ("e\nve", "x"), ("#eve", "x"), (" ", "x")):
         with pytest.raises(AccessFileError):
             add(name, password)
     assert file.read_bytes() == before
