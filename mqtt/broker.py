@@ -7,10 +7,8 @@ about twice the CPU when messages come one at a time, and more memory per connec
 
 from __future__ import annotations
 
-import logging
 import select
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
 from time import perf_counter
@@ -21,19 +19,19 @@ import trio
 from mqtt.access import Anybody, Anything, Authenticator, Authorizer, Identity, Peer
 from mqtt.asking import Asking
 from mqtt.commits import Commits
+from mqtt.connections import LAST_WORDS, Connections
 from mqtt.core import Core
-from mqtt.journal import Journal, Memory
+from mqtt.faults import Faults
+from mqtt.journal import Journal, Memory, Saved
 from mqtt.limits import Limits
-from mqtt.link import Link
-from mqtt.listeners import OUT_OF_DESCRIPTORS, Door, Listener, open_doors
+from mqtt.listeners import Door, Listener, open_doors
 from mqtt.moment import moment
 from mqtt.reasons import Reason
+from mqtt.reception import Reception
 from mqtt.router import CLOSED
 from mqtt.sockets import Gone, Socket, TlsContext
 from mqtt.statistics import ROOT
 from mqtt.sysreport import report
-
-log = logging.getLogger(__name__)
 
 _READ: Final = 64 * 1024
 _ROUND: Final = 256
@@ -43,13 +41,8 @@ _OFTEN: Final = 0.001
 """Seconds between messages that follow each other so closely that the next one is waited for outside of trio's loop."""
 _ALONE: Final = 8
 """Turns after which the rest of the program is taken to be at rest, so that there is nobody whom that waiting would hold up."""
-_LAST_WORDS: Final = 5.0
-"""Seconds in which a client must take what is still to be sent when its connection ends."""
-_LINGER: Final = 2.0
-"""Seconds in which a client that was refused may read why, and close."""
 _LATE: Final = 0.5
 """Seconds from which on this program, or its machine, is taken to have stood still."""
-_ACCEPT_PAUSE: Final = 0.25
 _BEHIND: Final = 20_000
 """Records that the journal may be behind before nothing more is read from those who wait for it."""
 
@@ -87,16 +80,15 @@ class Broker:
         self.core.hurry = self._hurry
         self._slice = 0.0
         self._going_on = False
-        self._limits = config.limits
         self._most = 2 * config.limits.output
         self._journal = config.journal
-        self._asking = Asking(config.authenticator)
         self._nursery = nursery
         self._epoll = select.epoll()
         self._moment = moment(self._epoll.fileno())
-        self._sockets: dict[int, Socket] = {}
-        self._sealed: set[Socket] = set()
-        self._leaving: set[Socket] = set()
+        self.faults = Faults(config.journal, self.core.counters)
+        self._connections = here = Connections(self.core, self._epoll, Asking(config.authenticator), self.faults)
+        self._sealed = here.sealed
+        self._reception = Reception(self.core, here, nursery, self.flush)
         self._commits = Commits(config.journal, nursery, self._sealed, self._unseal)
         self.ended = False
         self.let_in = trio.Event()
@@ -107,6 +99,15 @@ class Broker:
     def ports(self) -> list[int]:
         """Of the TCP listeners, in their order."""
         return [door.port for door in self.doors.values() if door.port]
+
+    def restore(self, saved: Saved, now: float) -> None:
+        """Before anything else. A will that cannot be published must not keep the broker from starting, time and again."""
+        self.core.restore(saved.sessions, saved.retained, now)
+        for will in saved.wills:
+            try:
+                self.core.restore((), (), now, [will])
+            except Exception as error:
+                self.faults.met(error, f"with the will of {will.client_id!r}")
 
     # The loop.
 
@@ -132,22 +133,25 @@ class Broker:
                 now = trio.current_time()
 
     def _serve(self, ready: list[tuple[int, int]], now: float) -> None:
-        sockets = self._sockets
+        sockets = self._connections.sockets
         self._slice = perf_counter() + _TURN
         for fd, events in ready:
             sock = sockets.get(fd)
             if sock is None:
                 if fd in self.doors:
-                    self._accept(self.doors[fd], now)
+                    self._reception.accept(self.doors[fd], now)
                 continue
-            if events & _OUT:
-                self._write_on(sock, now)
-            if events & ~_OUT:
-                if sock.reading:
-                    self._read(sock, now)
-                elif events & _GONE:
-                    # It is reported whether asked for or not, so it must be answered, or it would come for ever.
-                    self._drop(sock, now)
+            try:
+                if events & _OUT:
+                    self._write_on(sock, now)
+                if events & ~_OUT:
+                    if sock.reading:
+                        self._read(sock, now)
+                    elif events & _GONE:
+                        # It is reported whether asked for or not, so it must be answered, or it would come for ever.
+                        self._connections.drop(sock, now)
+            except Exception as error:
+                self._connections.fail(sock.link, error, now)
         self.flush(now)
 
     def _hurry(self) -> bool:
@@ -161,14 +165,16 @@ class Broker:
             while core.unfinished:
                 await trio.lowlevel.checkpoint()
                 now = trio.current_time()
-                links = [*core.unfinished]
                 self._slice = perf_counter() + _TURN
-                core.go_on(now)
-                for link in links:
-                    sock = link.shell
-                    if isinstance(sock, Socket) and not link.more and not link.closing:
-                        sock.reading = True
-                        self._watch(sock)
+                for link in core.rest():
+                    try:
+                        core.feed(link, b"", now)
+                        sock = link.shell
+                        if isinstance(sock, Socket) and not link.more and not link.closing:
+                            sock.reading = True
+                            self._connections.watch(sock)
+                    except Exception as error:
+                        self._connections.fail(link, error, now)
                 self.flush(now)
         finally:
             self._going_on = False
@@ -183,12 +189,12 @@ class Broker:
             # A disk that is too slow, or takes nothing any more, holds up only those who give it more.
             self._sealed.add(sock)
             sock.reading = False
-            self._watch(sock)
+            self._connections.watch(sock)
             return
         try:
             data = sock.read(_READ)
         except Gone:
-            self._drop(sock, now)
+            self._connections.drop(sock, now)
             return
         if data:
             self.core.feed(link, data, now)
@@ -202,13 +208,13 @@ class Broker:
         if link.pace > now and not link.closing:
             self._nursery.start_soon(self._read_later, sock, link.pace)
         sock.reading = False
-        self._watch(sock)
+        self._connections.watch(sock)
 
     def _discard(self, sock: Socket, now: float) -> None:
         try:
             sock.read(_READ)
         except Gone:
-            self._drop(sock, now)
+            self._connections.drop(sock, now)
 
     async def _read_later(self, sock: Socket, when: float) -> None:
         """Goes on with a client that has published too fast."""
@@ -218,19 +224,16 @@ class Broker:
             # The silence was ours.
             link.heard = trio.current_time()
             sock.reading = True
-            self._watch(sock)
+            self._connections.watch(sock)
 
-    def _watch(self, sock: Socket) -> None:
-        self._epoll.modify(sock.fd, (_IN if sock.reading else 0) | (_OUT if sock.writing else 0))
-
-    def flush(self, now: float | None = None) -> None:
+    def flush(self, now: float | None = None) -> None:  # noqa: PLR0912 - once a round for every connection, calls would cost
         """Writes what the core has to say, once for each connection."""
         core = self.core
         now = trio.current_time() if now is None else now
         if core.asking:
             asking, core.asking = core.asking, []
             for link in asking:
-                self._nursery.start_soon(self._ask, link)
+                self._nursery.start_soon(self._reception.ask, link)
         written = self._journal.written
         dirty = core.dirty
         total = 0
@@ -242,22 +245,25 @@ class Broker:
             if sock is None:
                 out.clear()
                 continue
-            if out:
-                data = out[0] if len(out) == 1 else b"".join(out)
-                out.clear()
-                total += len(data)
-                if link.hold > written or sock.sealed:
-                    sock.sealed.append((link.hold, data))
-                    self._sealed.add(sock)
-                elif sock.write(data):
-                    session = link.session
-                    if session is not None and (session.queue or session.resend or link.more):
-                        core.drained(link, now)
-                elif not sock.writing:
-                    sock.writing = True
-                    self._watch(sock)
-            if link.closing:
-                self._leave(sock, now)
+            try:
+                if out:
+                    data = out[0] if len(out) == 1 else b"".join(out)
+                    out.clear()
+                    total += len(data)
+                    if link.hold > written or sock.sealed:
+                        sock.sealed.append((link.hold, data))
+                        self._sealed.add(sock)
+                    elif sock.write(data):
+                        session = link.session
+                        if session is not None and (session.queue or session.resend or link.more):
+                            core.drained(link, now)
+                    elif not sock.writing:
+                        sock.writing = True
+                        self._connections.watch(sock)
+                if link.closing:
+                    self._connections.leave(sock, now)
+            except Exception as error:
+                self._connections.fail(link, error, now)
         dirty.clear()
         core.counters.bytes_sent += total
         if self._journal.newest > written:
@@ -273,7 +279,7 @@ class Broker:
                 self.core.drained(sock.link, now)
         elif not sock.writing:
             sock.writing = True
-            self._watch(sock)
+            self._connections.watch(sock)
 
     def _write_on(self, sock: Socket, now: float) -> None:
         """The network takes bytes again."""
@@ -283,9 +289,9 @@ class Broker:
         if not sock.link.closing:
             self.core.drained(sock.link, now)
             sock.reading = True
-        self._watch(sock)
+        self._connections.watch(sock)
         if sock.link.closing:
-            self._leave(sock, now)
+            self._connections.leave(sock, now)
 
     def change_access(self, authorizer: Authorizer, contexts: Mapping[str, TlsContext], admitted: Admitted) -> None:
         """Other rights from now on, other certificates of the listeners (by name) for who connects from now on; whoever is
@@ -299,43 +305,6 @@ class Broker:
                 self.core.disconnect(link, Reason.NOT_AUTHORIZED)
         self.flush()
 
-    # Ends.
-
-    def _drop(self, sock: Socket, now: float) -> None:
-        """The connection is gone."""
-        if self._sockets.pop(sock.fd, None) is None:
-            return
-        self.core.lost(sock.link, now)
-        with suppress(OSError):
-            self._epoll.unregister(sock.fd)
-        sock.close()
-        sock.link.shell = None
-        if sock.door is not None:
-            sock.door.connections -= 1
-        self._sealed.discard(sock)
-        self._leaving.discard(sock)
-        self._asking.gone(sock)
-
-    def _leave(self, sock: Socket, now: float) -> None:
-        """The core has said its last word: the session goes its way, the socket is closed when that is sent."""
-        self.core.lost(sock.link, now)
-        if sock.lingering:
-            return
-        if not sock.pending and not sock.sealed:
-            if not sock.link.refused:
-                self._drop(sock, now)
-                return
-            sock.finish()
-            sock.give_up = now + _LINGER
-            sock.reading = True
-            self._leaving.add(sock)
-            self._watch(sock)
-        elif sock.give_up is None:
-            sock.give_up = now + _LAST_WORDS
-            sock.reading = False
-            self._leaving.add(sock)
-            self._watch(sock)
-
     async def keep_time(self) -> None:
         """Whatever happens because time passes."""
         while True:
@@ -345,22 +314,26 @@ class Broker:
             now = trio.current_time()
             if now - due > _LATE:
                 self.core.stood_still(now - due)
-            self.core.tick(now)
+            try:
+                self.core.tick(now)
+            except Exception as error:
+                # What it was about is off the list; the rest is dealt with the next time.
+                self.faults.met(error, "because of a date")
             self._journal.tick()
             self.flush(now)
-            for sock in [each for each in self._leaving if (each.give_up or inf) <= now]:
-                self._drop(sock, now)
+            self._connections.give_up(now)
 
     def close(self) -> None:
         """Says goodbye to all clients and closes everything."""
         now = trio.current_time()
+        self.faults.ending = True
         for door in self.doors.values():
             door.close()
-        for sock in list(self._sockets.values()):
+        for sock in list(self._connections.sockets.values()):
             self.core.disconnect(sock.link, Reason.SERVER_SHUTTING_DOWN)
         self.flush(now)
-        for sock in list(self._sockets.values()):
-            self._drop(sock, now)
+        for sock in list(self._connections.sockets.values()):
+            self._connections.drop(sock, now)
         for link in [*self.core.links]:
             link.close()
         self.ended = True
@@ -368,78 +341,6 @@ class Broker:
         if self._moment is not None:
             self._moment.close()
         self._epoll.close()
-
-    # Beginnings.
-
-    def _accept(self, door: Door, now: float) -> None:
-        for _ in range(64):
-            try:
-                sock, peer = door.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno not in OUT_OF_DESCRIPTORS or self._make_room(now):
-                    continue
-                self._pause(door, error)
-                return
-            if door.full or (len(self._sockets) >= self._limits.connections and not self._make_room(now)):
-                self.core.counters.closed["too many connections"] += 1
-                sock.close()
-                continue
-            link = self.core.open(peer, now)
-            door.connections += 1
-            new = door.wrap(sock, link, self.core)
-            new.door = door
-            self._sockets[new.fd] = new
-            self._epoll.register(new.fd, _IN)
-
-    def _make_room(self, now: float) -> bool:
-        """Closes a connection that is over but for its end, or that of whom has said nothing for longest, for one who comes;
-        or of the host from which most wait to be let in."""
-        for leaving in self._leaving:
-            self._drop(leaving, now)
-            return True
-        for link in self.core.strangers:
-            if isinstance(link.shell, Socket):
-                self.core.counters.closed["too many strangers"] += 1
-                self._drop(link.shell, now)
-                return True
-        if (sock := self._asking.crowd()) is not None:
-            self.core.counters.closed["too many strangers"] += 1
-            self._drop(sock, now)
-            return True
-        return False
-
-    def _pause(self, door: Door, error: OSError) -> None:
-        """The process has no descriptor left: those who are connected are served, who comes new waits in the kernel."""
-        if door.paused:
-            return
-        door.paused = True
-        self.core.counters.closed["no descriptor left"] += 1
-        log.warning("cannot accept connections for now: %s", error.strerror)
-        self._epoll.modify(door.fd, 0)
-        self._nursery.start_soon(self._accept_again, door)
-
-    async def _accept_again(self, door: Door) -> None:
-        await trio.sleep(_ACCEPT_PAUSE)
-        door.paused = False
-        self._epoll.modify(door.fd, _IN)
-
-    async def _ask(self, link: Link) -> None:
-        """Has a CONNECT answered. Until then nothing more is read from that client."""
-        connect = link.asking
-        sock = link.shell
-        if connect is None or not isinstance(sock, Socket):
-            return
-        answer = await self._asking.about(sock, connect)
-        if link.shell is not sock:
-            return
-        now = trio.current_time()
-        self.core.admit(link, answer, now)
-        if not sock.reading and not link.closing:
-            sock.reading = True
-            self._watch(sock)
-        self.flush(now)
 
     # The journal.
 
@@ -452,15 +353,18 @@ class Broker:
         written = self._journal.written
         for sock in list(self._sealed):
             sealed = sock.sealed
-            while sealed and sealed[0][0] <= written:
-                self._send(sock, sealed.popleft()[1], now)
-            if not sealed:
-                self._sealed.discard(sock)
-                if not sock.reading and not sock.pending and not sock.link.closing and sock.link.asking is None:
-                    sock.reading = True
-                    self._watch(sock)
-                if sock.link.closing:
-                    self._leave(sock, now)
+            try:
+                while sealed and sealed[0][0] <= written:
+                    self._send(sock, sealed.popleft()[1], now)
+                if not sealed:
+                    self._sealed.discard(sock)
+                    if not sock.reading and not sock.pending and not sock.link.closing and sock.link.asking is None:
+                        sock.reading = True
+                        self._connections.watch(sock)
+                    if sock.link.closing:
+                        self._connections.leave(sock, now)
+            except Exception as error:
+                self._connections.fail(sock.link, error, now)
         self.flush(now)
 
 
@@ -476,12 +380,13 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Broker] = trio.T
         for door in doors:
             door.close()
         raise
+    broker: Broker | None = None
     try:
         async with trio.open_nursery() as nursery:
             broker = Broker(config, doors, nursery)
             try:
                 broker.core.started = now
-                broker.core.restore(saved.sessions, saved.retained, now, saved.wills)
+                broker.restore(saved, now)
                 del saved
                 nursery.start_soon(broker.keep_time)
                 if config.sys_interval > 0 and ROOT in config.closed_roots:
@@ -493,7 +398,10 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[Broker] = trio.T
             finally:
                 broker.close()
     finally:
-        if journal.newest > journal.written:
-            with trio.move_on_after(_LAST_WORDS, shield=True):
-                await journal.commit()
-        await journal.close()
+        try:
+            if journal.newest > journal.written and not (broker is None or broker.faults.broken):
+                with trio.move_on_after(LAST_WORDS, shield=True):
+                    await journal.commit()
+        finally:
+            # Whatever has happened to it: who is started again in this process must find it free.
+            await journal.close()

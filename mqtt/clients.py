@@ -45,7 +45,10 @@ class Clients:
         wait in it are not for everybody who knows its name.
         """
         session = self.sessions.get(identity.client_id)
-        if session is not None and (clean or session.identity.owner != identity.owner):
+        if session is not None and session.will_due <= now:
+            # Its time has come, though the clock has not come round yet: it is not called off any more (MQTT-3.1.3-9).
+            self._publish_due(session, now)
+        if session is not None and (clean or session.ends <= now or session.identity.owner != identity.owner):
             self.end(session, now)
             session = None
         present = session is not None
@@ -84,8 +87,10 @@ class Clients:
             self._watch(session, now)
             return
         client = session or Session(Identity.of_owner(saved.client_id, saved.username), self._limits, self._counters)
-        self._publish(client, saved.will, now)
-        self._journal.will(saved.client_id, None, None)
+        try:
+            self._publish(client, saved.will, now)
+        finally:
+            self._journal.will(saved.client_id, None, None)
 
     def set_expiry(self, session: Session, expiry: int) -> None:
         session.expiry = min(expiry, self._limits.session_expiry)
@@ -100,11 +105,18 @@ class Clients:
         """The connection is gone. will: to be published, now or after its delay."""
         session.link = None
         delay = (will.properties or {}).get("will_delay", 0) if will is not None else 0
-        if will is not None and (delay == 0 or session.expiry == 0):
-            self._publish(session, will, now)
-        elif will is not None:
-            session.will = will
-            session.will_due = now + delay
+        try:
+            if will is not None and (delay == 0 or session.expiry == 0):
+                self._publish(session, will, now)
+            elif will is not None:
+                session.will = will
+                session.will_due = now + delay
+        finally:
+            # Whatever comes of the will, nobody would end this session any more.
+            self._wait(session, now)
+
+    def _wait(self, session: Session, now: float) -> None:
+        """For its client to come back, or until it ends."""
         if session.will is None:
             self._journal.will(session.client_id, None, None)
         if session.expiry == 0:
@@ -134,8 +146,10 @@ class Clients:
     def _publish_due(self, session: Session, now: float) -> None:
         will, session.will, session.will_due = session.will, None, inf
         if will is not None:
-            self._publish(session, will, now)
-            self._journal.will(session.client_id, None, None)
+            try:
+                self._publish(session, will, now)
+            finally:
+                self._journal.will(session.client_id, None, None)
 
     def _publish(self, session: Session, will: Will, now: float) -> None:
         if not self._router.may_publish(session.identity, will.topic):
@@ -168,13 +182,15 @@ class Clients:
             # A session is watched once: a new date makes the older one void.
             if session.link is not None or session.watched != turn:
                 continue
-            if session.will_due <= now:
-                self._publish_due(session, now)
-            if session.ends <= now:
-                self._counters.expired += 1
-                self.end(session, now)
-            else:
-                self._watch(session, now)
+            try:
+                if session.will_due <= now:
+                    self._publish_due(session, now)
+            finally:
+                if session.ends <= now:
+                    self._counters.expired += 1
+                    self.end(session, now)
+                else:
+                    self._watch(session, now)
 
 
 def expiry_of(clean: bool, version: int, properties: Properties | None) -> int:

@@ -60,7 +60,7 @@ def _no_hurry() -> bool:
 
 class Core:
     """dirty: links with something to send. asking: links whose CONNECT waits for an answer (:meth:`admit`). strangers: links
-    of which no whole CONNECT has come, the oldest first. unfinished: links of which packets were left for later (:meth:`go_on`),
+    of which no whole CONNECT has come, the oldest first. unfinished: links of which packets were left for later (:meth:`rest`),
     because ``hurry``, which is asked now and then, said that others should have their turn.
     """
 
@@ -216,11 +216,10 @@ class Core:
             return False
         return True
 
-    def go_on(self, now: float) -> None:
-        """Takes more of what was left. Call it soon while ``unfinished`` is not empty."""
+    def rest(self) -> list[Link]:
+        """The links of which packets were left: they want to be fed soon, with nothing, each once."""
         unfinished, self.unfinished = self.unfinished, {}
-        for link in unfinished:
-            self.feed(link, b"", now)
+        return [*unfinished]
 
     def _other(self, link: Link, session: Session, packet: Packet, now: float) -> None:
         match packet:

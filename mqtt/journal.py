@@ -61,7 +61,7 @@ class SavedSession:
 
 @dataclass(slots=True)
 class SavedWill:
-    """Of a client that was connected when the broker ended, or whose will waited for its delay."""
+    """Of a client that was connected when the broker ended, or whose will waited for its delay. username: the owner."""
 
     client_id: str
     username: str | None
@@ -83,6 +83,8 @@ class Saved:
 
 class Journal(Protocol):
     """Records in the order of the calls. No method may wait: what is recorded is kept until the next ``commit``.
+
+    What a method raises unexpectedly ends the broker (:mod:`mqtt.faults`).
 
     Times (``Message.expires``, ``disconnected``) are those given to the core, which know no date: a store keeps them by the wall
     clock, and gives them back the other way.

@@ -30,6 +30,9 @@ async def report(broker: Broker, interval: float, version: str) -> None:
         found = await survey(core)
         now = trio.current_time()
         for message in topics.update(found):
-            core.router.publish(message, None, now)
+            try:
+                core.router.publish(message, None, now)
+            except Exception as error:
+                broker.faults.met(error, f"publishing {message.topic}")
         broker.flush(now)
         await trio.sleep(interval)

@@ -61,6 +61,11 @@ class Broker:
                 self.core.admit(link, self.answers.get(name) or Identity(name, connect.username, self.realm), self.now)
         self.core.asking.clear()
 
+    def go_on(self) -> None:
+        """What was left of packets gets another turn."""
+        for link in self.core.rest():
+            self.core.feed(link, b"", self.now)
+
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
         self.core.tick(self.now)

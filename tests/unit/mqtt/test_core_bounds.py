@@ -57,7 +57,7 @@ def test_a_hurry_leaves_the_rest_for_later_in_order() -> None:
     assert writer.link in broker.core.unfinished
     turns = 0
     while broker.core.unfinished:
-        broker.core.go_on(broker.now)
+        broker.go_on()
         turns += 1
     assert turns > 3
     assert [payload for _, payload, _ in first + reader.messages()] == [b"%d" % number for number in range(500)]
@@ -71,10 +71,10 @@ def test_a_hurry_between_subscriptions() -> None:
     client.send(*[Subscribe(number, [Subscription("a", 0)]) for number in range(1, 6)], PingReq())
     assert client.one() == SubAck(1, [Reason(0)])
     for number in range(2, 6):
-        broker.core.go_on(broker.now)
+        broker.go_on()
         assert client.one() == SubAck(number, [Reason(0)])
     while broker.core.unfinished:
-        broker.core.go_on(broker.now)
+        broker.go_on()
     assert client.one() == PingResp()
 
 
@@ -88,7 +88,7 @@ def test_who_does_not_take_the_answers_is_not_heard_until_he_does() -> None:
     while packets := client.got():
         answers += len(packets)
         while broker.core.unfinished:
-            broker.core.go_on(broker.now)
+            broker.go_on()
     assert answers == 5000
 
 

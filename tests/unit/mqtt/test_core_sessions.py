@@ -359,3 +359,31 @@ def test_what_has_gone_does_not_stay() -> None:
     broker.pass_time(61)
     assert broker.core.deadline() == float("inf")
     assert not broker.core._due
+
+
+def test_a_session_whose_time_is_over_is_not_found_though_the_clock_was_not_looked_at() -> None:
+    """After the machine has slept, clients may be served before what was due meanwhile (MQTT 5.0, 3.1.2.11.2)."""
+    broker = Broker()
+    reader = broker.client("reader", Version.V5, **keeps(Version.V5, 10))
+    reader.subscribe("a", 1)
+    reader.leave()
+    broker.client("writer").publish("a", b"1", 1)
+    broker.now += 10
+    back = broker.client("reader", Version.V5, **keeps(Version.V5, 10))
+    assert not back.present
+    assert back.messages() == []
+
+
+def test_a_will_that_is_due_is_published_though_the_clock_was_not_looked_at() -> None:
+    """Only who comes back before the delay is over calls it off (MQTT-3.1.3-9)."""
+    broker = Broker()
+    watcher = broker.client("watcher")
+    watcher.subscribe("w")
+    will = Will("w", b"gone", properties=Properties(will_delay=5))
+    for late, expected in ((4.9, []), (5.0, [("w", b"gone", 0)])):
+        broker.client("c", Version.V5, will=will, **keeps(Version.V5)).lose()
+        broker.now += late
+        client = broker.client("c", Version.V5, **keeps(Version.V5))
+        assert client.present
+        assert watcher.messages() == expected
+        client.leave()
