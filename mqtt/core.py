@@ -50,12 +50,19 @@ _LOOK: Final = 60.0
 _BATCH: Final = 48
 _DEAD: Final = 1000
 """Dates of connections that are gone, before they are cleared away."""
+_PAIR: Final = 200
 _ENDED: Final = Decoder(0)
 """In the place of the decoder of a connection that is lost: what had come of a packet must not outlive it."""
 
 
 def _no_hurry() -> bool:
     return False
+
+
+def _beyond(connect: Connect) -> int:
+    """What a CONNECT takes in memory beyond its bytes, about: a pair of short texts is 5 bytes in a packet."""
+    will = connect.will.properties if connect.will is not None else None
+    return sum(_PAIR * len(each.get("user_properties", ())) for each in (connect.properties, will) if each)
 
 
 class Core:
@@ -309,6 +316,10 @@ class Core:
             connect.client_id = self._name()
             link.named = True
         link.asking = connect
+        if weight := _beyond(connect):
+            self.hold(link, self._unknown.get(link, 0) + weight)
+            if link.closing:
+                return
         self.strangers.pop(link, None)
         self.asking.append(link)
 

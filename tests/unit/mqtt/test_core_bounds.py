@@ -160,3 +160,20 @@ def test_what_waits_for_all_together_is_bounded_and_counts_once() -> None:
     for number in range(20):
         broker.client(f"away-{number}", clean_start=number % 2 == 0).messages()
     assert broker.core.counters.waiting.bytes == 0
+
+
+def test_what_a_connect_weighs_decoded_counts_until_it_is_answered() -> None:
+    """5 bytes of a packet may be 200 in memory, and whoever is not known yet may send them."""
+    broker = Broker(Limits(unknown_bytes=100_000))
+    pairs = [("a", "b")] * 1000
+    fat = encode(Connect(Version.V5, "fat", properties=Properties(user_properties=pairs)), Version.V5)
+    willing = encode(Connect(Version.V5, "w", will=Will("w", b"", properties=Properties(user_properties=pairs))), Version.V5)
+    thin = broker.stranger(Version.V5)
+    thin.raw(encode(Connect(Version.V5, "thin", properties=Properties(user_properties=pairs[:100])), Version.V5))
+    for each in (fat, willing):
+        assert len(each) < 10_000
+        stranger = broker.stranger(Version.V5)
+        stranger.raw(each)
+        assert stranger.closed
+    assert not thin.closed
+    assert [link.asking.client_id for link in broker.core.asking if link.asking is not None] == ["thin"]
