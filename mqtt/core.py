@@ -318,7 +318,8 @@ class Core:
         link.asking = connect
         if weight := _beyond(connect):
             self.hold(link, self._unknown.get(link, 0) + weight)
-            if link.closing:
+            if link not in self._unknown:
+                # It was the one that held most, and is closed.
                 return
         self.strangers.pop(link, None)
         self.asking.append(link)

@@ -178,11 +178,13 @@ def listen_unix(path: Path, mode: int) -> socket.socket:
         path.unlink()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        before = os.umask(0o777 & ~mode)
+        # It holds for all threads: what others make meanwhile must not be more open than they mean it to be.
+        before = os.umask(0o177)
         try:
             sock.bind(str(path))
         finally:
             os.umask(before)
+        path.chmod(mode)
         sock.listen(_BACKLOG)
         sock.setblocking(False)
     except BaseException:
@@ -194,8 +196,12 @@ def listen_unix(path: Path, mode: int) -> socket.socket:
 def _answers(path: Path) -> bool:
     """Whether somebody listens on a unix socket, or its file was left behind."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        # Without waiting for somebody who does not accept.
+        sock.setblocking(False)
         try:
             sock.connect(str(path))
         except ConnectionRefusedError:
             return False
+        except BlockingIOError:
+            return True
         return True
