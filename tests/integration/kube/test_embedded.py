@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from ports import free_port
 
 from cloudcore.apiserver.server import serve
 from cloudcore.apiserver.settings import ApiServerSettings
@@ -143,7 +143,7 @@ async def test_a_reflector_outlives_a_restart_of_the_server(tmp_path: Path) -> N
             while set(reflector.store) != {("default", name) for name in names}:
                 await changed.wait()
 
-    settings = ApiServerSettings(data_dir=tmp_path / "data", kubeconfig=tmp_path / "config", port=0)
+    settings = ApiServerSettings(data_dir=tmp_path / "data", kubeconfig=tmp_path / "config", port=free_port())
     async with trio.open_nursery() as nursery:
         first = await nursery.start(serving, settings)
         connection = kubeconfig.load(settings.kubeconfig)
@@ -156,8 +156,7 @@ async def test_a_reflector_outlives_a_restart_of_the_server(tmp_path: Path) -> N
             nursery.start_soon(reflector.run)
             await until("one")
             await first()
-            port = int(connection.server.rpartition(":")[2])
-            await nursery.start(serving, replace(settings, port=port))
+            await nursery.start(serving, settings)
             await client.create(CONFIG_MAPS, config_map("two"), namespace="default")
             await client.delete(CONFIG_MAPS, "one", namespace="default")
             await until("two")
