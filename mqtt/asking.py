@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
+from typing import Final
 
 import trio
 
 from mqtt.access import Authenticator, Identity
+from mqtt.link import Link
 from mqtt.packets import Connect
 from mqtt.reasons import Reason
 from mqtt.sockets import Socket
 from mqtt.subject import common_name, subject
 
 log = logging.getLogger(__name__)
+
+_LOOK: Final = 64
 
 
 class Asking:
@@ -44,10 +50,14 @@ class Asking:
         if (scope := self._waiting.get(sock)) is not None:
             scope.cancel()
 
-    def crowd(self) -> Socket | None:
-        """Who waits for longest of the host from which most wait, if one has more than one."""
-        hosts = {sock: sock.link.peer.address.rpartition(":")[0] for sock in self._waiting}
+    def crowd(self, strangers: Iterable[Link]) -> Socket | None:
+        """Whom to give up for somebody who comes: one of the host from which most wait, and who is still silent if there is one.
+        strangers: they, the oldest first. Only those who wait for longest are looked at, for it has to be quick."""
+        silent = [link.shell for link in islice(strangers, _LOOK) if isinstance(link.shell, Socket)]
+        waiting = [*silent, *islice(self._waiting, _LOOK)]
+        hosts = [each.link.peer.address.rpartition(":")[0] for each in waiting]
         if not hosts:
             return None
-        host, size = Counter(hosts.values()).most_common(1)[0]
-        return next(sock for sock in hosts if hosts[sock] == host) if size > 1 else None
+        host, size = Counter(hosts).most_common(1)[0]
+        place = hosts.index(host)
+        return waiting[place] if size > 1 or place < len(silent) else None

@@ -80,17 +80,11 @@ class Reception:
         return True
 
     def _make_room(self, now: float) -> bool:
-        """Closes a connection that is over but for its end, or that of whom has said nothing for longest, for one who comes;
-        or of the host from which most wait to be let in."""
+        """Closes a connection that is over but for its end for one who comes, or that of somebody who is not let in yet."""
         for leaving in self._connections.leaving:
             self._connections.drop(leaving, now)
             return True
-        for link in self._core.strangers:
-            if isinstance(link.shell, Socket):
-                self._core.counters.closed["too many strangers"] += 1
-                self._connections.drop(link.shell, now)
-                return True
-        if (sock := self._connections.asking.crowd()) is not None:
+        if (sock := self._connections.asking.crowd(self._core.strangers)) is not None:
             self._core.counters.closed["too many strangers"] += 1
             self._connections.drop(sock, now)
             return True

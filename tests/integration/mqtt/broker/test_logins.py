@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 import trio
@@ -10,7 +11,7 @@ from brokers.sockets import RawClient
 from mqtt.access import Identity, Peer
 from mqtt.admission import Admission, Terms
 from mqtt.limits import Limits
-from mqtt.packets import ConnAck, Connect, PingReq, PingResp, Publish
+from mqtt.packets import ConnAck, Connect, PingReq, PingResp, Publish, Version
 from mqtt.passwordcheck import PasswordCheck
 from mqtt.passwords import Hashed, hashed, parse
 from mqtt.reasons import Reason
@@ -124,3 +125,28 @@ async def test_a_host_that_guesses_does_not_take_all_connections(start: Start) -
     await RawClient.connected(broker.ports[0], "honest")
     assert pondering.given_up == ["?0"]
     assert broker.core.counters.closed["too many strangers"] == 1
+
+
+async def test_who_has_just_come_is_not_given_up_for_a_host_that_guesses(start: Start) -> None:
+    pondering = Pondering()
+    broker = await start(Limits(connections=4), authenticator=pondering)
+
+    async def guess(number: int) -> None:
+        client = await RawClient.open(broker.ports[0])
+        await client.send(Connect(client.version, f"?{number}"))
+        with trio.fail_after(10):
+            while f"?{number}" not in pondering.asked:
+                await trio.sleep(0.01)
+
+    for number in range(4):
+        await guess(number)
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.2", 0))
+        sock.connect(("127.0.0.1", broker.ports[0]))
+        sock.setblocking(False)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        for number in range(4, 8):
+            await guess(number)
+        honest = RawClient(stream, Version.V311)
+        assert (await honest.connect("honest")).reason is Reason.SUCCESS
+    assert broker.core.counters.closed["too many strangers"] == 5
