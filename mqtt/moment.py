@@ -3,6 +3,13 @@
 The way through trio's loop and back takes as long as all else that the broker does with a message that comes alone. So a broker
 that has just had something to do waits here, in a poll of its own that trio's poll stands in, too: whatever trio waits for (other
 sockets, threads, signals) ends this waiting at once, tasks that can run come first, and while a deadline is near nobody waits.
+
+For that, private parts of trio are looked at: its poll, the queue of tasks, the next deadline. With public ones alone
+(``trio.lowlevel.current_statistics`` tells of deadlines and tasks, at 2 us a look) nearly as much is gained, but nobody says
+which other sockets are ready and which threads have finished: the program would learn that when the turn is over, 5 ms later, as
+long as messages come. In a gateway all else lives on the same loop, so that is not for us. One pair, one outstanding, QoS 0 / 1,
+messages per CPU second beside mosquitto's in the same runs (a busy machine): 0.7-0.9 / 0.7 this way, 0.6 / 0.7 with public parts,
+0.65 / 0.5 without any waiting. A trio that is built otherwise costs this gain and nothing else.
 """
 
 from __future__ import annotations

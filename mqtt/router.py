@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final, Protocol
 
 from mqtt.access import Authorizer, Identity
@@ -14,6 +15,8 @@ from mqtt.topics import Recipient, Retained, Subscription, Trie, check_topic, sp
 CLOSED: Final = frozenset({"$SYS"})
 """Topic roots that belong to the broker: clients read there, and do not publish."""
 
+_SWEEP: Final = 60.0
+"""Seconds between two looks at all retained messages for those that have expired; only when there is no room for another one."""
 _LEVEL: Final = 300
 """Bytes that a level of a retained topic takes."""
 
@@ -44,6 +47,7 @@ class Router:
         self.trie: Trie[Subscriber] = Trie()
         self.retained: Retained[Message] = Retained()
         self.retained_bytes = 0
+        self._swept = -inf
         self._told: Retained[Message] = Retained()
         """What the broker says itself, in closed roots: true now and never again. It takes no room from others, and no disk."""
 
@@ -71,7 +75,7 @@ class Router:
         The topic was checked, and that the sender may publish to it.
         """
         if message.retain:
-            self._retain(message)
+            self._retain(message, now)
         topic = message.topic
         # The cache is asked here first: at 1 us a message the call is worth saving.
         match = self.trie.cache.get(topic)
@@ -116,7 +120,7 @@ class Router:
         """Where retained messages of a topic or for a filter are: a wildcard in front never means a closed root."""
         return self._told if name[0] == "$" and name.partition("/")[0] in self._closed else self.retained
 
-    def _retain(self, message: Message) -> None:
+    def _retain(self, message: Message, now: float) -> None:
         topic = message.topic
         if (kept := self._kept(topic)) is not self.retained:
             kept.set(topic, message)
@@ -126,16 +130,33 @@ class Router:
             if old is not None:
                 self._forget(old)
             return
-        held = self.retained_bytes + _LEVEL * self.retained.levels - (old.size if old is not None else 0)
-        fits = held + message.size <= self._limits.retained_bytes
-        if not fits or (old is None and len(self.retained) >= self._limits.retained_messages):
-            self._counters.dropped["retained full"] += 1
-            return
+        if not self._fits(message, old):
+            self._sweep(now)
+            old = self.retained.get(topic)
+            if not self._fits(message, old):
+                self._counters.dropped["retained full"] += 1
+                return
         if old is not None:
             self.retained_bytes -= old.size
         self.retained_bytes += message.size
         self.retained.set(topic, message)
         self._journal.retained(topic, message)
+
+    def _fits(self, message: Message, old: Message | None) -> bool:
+        """Whether there is room for the message in the place of the old one."""
+        held = self.retained_bytes + _LEVEL * self.retained.levels - (old.size if old is not None else 0)
+        if held + message.size > self._limits.retained_bytes:
+            return False
+        return old is not None or len(self.retained) < self._limits.retained_messages
+
+    def _sweep(self, now: float) -> None:
+        """Forgets what has expired and nobody has asked for since, so that it takes no room from others."""
+        if now < self._swept + _SWEEP:
+            return
+        self._swept = now
+        for message in self.retained.values():
+            if message.expires is not None and message.expires <= now:
+                self._forget(message)
 
     def restore(self, message: Message) -> None:
         """A retained message that a journal has kept."""

@@ -362,6 +362,10 @@ class Retained(Generic[M]):
     def __len__(self) -> int:
         return self._count
 
+    def values(self) -> list[M]:
+        """Of all topics, also of those that no wildcard in front means."""
+        return [leaf.value[1] for leaf in _below([self._root], top=False) if leaf.value is not None]
+
     def set(self, topic: str, value: M) -> None:
         leaf = self._root
         for level in topic.split("/"):

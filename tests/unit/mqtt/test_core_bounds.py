@@ -177,3 +177,22 @@ def test_what_a_connect_weighs_decoded_counts_until_it_is_answered() -> None:
         assert stranger.closed
     assert not thin.closed
     assert [link.asking.client_id for link in broker.core.asking if link.asking is not None] == ["thin"]
+
+
+def test_what_has_expired_takes_no_room_from_what_is_to_be_retained() -> None:
+    """Nobody has asked for it since. All is looked at once a minute at most, for that takes its time."""
+    broker = Broker(Limits(retained_messages=3))
+    writer = broker.client("writer", Version.V5)
+    router = broker.core.router
+    for topic, seconds in (("a", 10), ("$own/b", 10), ("c", 100)):
+        writer.publish(topic, retain=True, properties=Properties(message_expiry=seconds))
+    writer.publish("d", retain=True)
+    assert router.retained.get("d") is None
+    broker.pass_time(50)
+    writer.publish("d", retain=True)
+    assert router.retained.get("d") is None, "it was looked at a moment ago"
+    broker.pass_time(10)
+    writer.publish("d", retain=True)
+    assert {message.topic for message in router.retained.values()} == {"c", "d"}
+    assert router.retained_bytes == sum(message.size for message in router.retained.values())
+    assert broker.core.counters.dropped == {"retained full": 2}
