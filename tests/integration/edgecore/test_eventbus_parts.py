@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from brokers.external import Mosquitto
 from ports import free_port
 
@@ -128,6 +130,39 @@ async def test_users_and_rights_by_a_file_of_its_own(settings: BusSettings, tmp_
                         await trio.sleep(0.01)
                 except ConnectFailed:
                     break
+
+
+async def test_a_sighup_while_the_broker_starts_is_not_forgotten(settings: BusSettings, tmp_path: Path) -> None:
+    port = free_port()
+    file, passwords = tmp_path / "broker.conf", tmp_path / "passwords"
+    passwords.write_text(PASSWORD)
+    passwords.chmod(0o600)
+    file.write_text(f"listener {port} 127.0.0.1\npassword_file {passwords}\n")
+    settings = replace(settings, internal=Listener(port=port), broker_file=file)
+    # The journal waits for who has it; the files have been read by then, and the port is open.
+    other = sqlite3.connect(settings.journal, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+
+    async def change() -> None:
+        with trio.fail_after(10):
+            while True:
+                try:
+                    await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
+                except OSError:
+                    await trio.sleep(0.01)
+                else:
+                    break
+        passwords.write_text("")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        other.close()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(change)
+        async with running(settings):
+            with pytest.raises(ConnectFailed):
+                async with device(settings, username="me", password=b"secret"):
+                    pass
 
 
 async def test_a_file_that_is_wrong_opens_nothing(
