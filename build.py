@@ -206,6 +206,7 @@ def _stamp() -> tuple[str, set[str]]:
 
 
 def _create() -> None:
+    program = Path(sys.executable).resolve()  # of .venv, where that is active: its target stays when .venv goes
     try:
         shutil.rmtree(VENV, ignore_errors=False)
     except FileNotFoundError:
@@ -213,7 +214,7 @@ def _create() -> None:
     except OSError as error:
         raise BuildError(f"{VENV} cannot be renewed: {error}. Remove it (it may belong to another user)") from error
     remedy = "On Debian and Ubuntu: apt install python3-venv"
-    _logged([sys.executable, "-m", "venv", str(VENV)], "making the virtual environment", remedy)
+    _logged([str(program), "-m", "venv", str(VENV)], "making the virtual environment", remedy)
 
 
 def _install(python: Path, extras: list[str], fingerprint: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import resource
 import signal
@@ -32,7 +33,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("edgecore broker", description="Runs the MQTT broker (3.1, 3.1.1 and 5.0) and nothing else.")
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration, in the form of mosquitto.conf")
     parser.add_argument(
-        "-p", "--port", type=int, help="without a configuration: TCP port on the loopback address; 0: any (default: 1883)"
+        "-p", "--port", type=_port, help="without a configuration: TCP port on the loopback address; 0: any (default: 1883)"
     )
     parser.add_argument(
         "-d",
@@ -74,16 +75,28 @@ def main(argv: Sequence[str]) -> int:
         code = 1
     except* (OSError, JournalError, Fatal) as errors:
         first = errors.exceptions[0]
-        log.error("%s", first.strerror if isinstance(first, OSError) else first)
+        log.error("%s", _said(first) if isinstance(first, OSError) else first)
         code = 1
     return code
 
 
+def _said(error: OSError) -> str:
+    said = error.strerror or str(error)
+    if error.errno != errno.EADDRINUSE:
+        return said
+    return f"{said}; another program has it (`ss -ltxp` names it), or the file names it twice: stop the one, or set another"
+
+
+def _port(text: str) -> int:
+    # Larger ones are not refused by the system: it takes the lower 16 bits.
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: a number from 0 to 65535")
+    return int(text)
+
+
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise argparse.ArgumentTypeError("a port, or host:port")
-    return host.strip("[]") or "127.0.0.1", int(port)
+    return host.strip("[]") or "127.0.0.1", _port(port)
 
 
 def _by_words(arguments: argparse.Namespace) -> tuple[Config, Reload]:

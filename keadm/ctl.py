@@ -207,7 +207,8 @@ def _get(socket: Path, target: str) -> bytes:
         status, body = get(socket, target)
     except FileNotFoundError:
         raise KeadmError(
-            f"no broker has its view at {socket}. Does edgecore run, with modules.eventBus.enable? --socket: where else to look"
+            f"no broker has its view at {socket}. Does edgecore run, with modules.eventBus.enable and mqttMode 0 or 1? "
+            "`edgecore broker` has one where its --view says; --socket names it here"
         ) from None
     except PermissionError:
         raise KeadmError(f"{socket} may not be opened by this user; run this as root") from None

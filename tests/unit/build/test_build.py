@@ -27,15 +27,18 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(module, "STAMP", tmp_path / ".venv" / "built-from.json")
     ran: list[str] = []
+    commands: list[list[str]] = []
 
     def logged(command: list[str], what: str, remedy: str) -> None:
         ran.append(what)
+        commands.append(command)
         python = tmp_path / ".venv" / "bin" / "python"
         python.parent.mkdir(parents=True, exist_ok=True)
         python.touch()
 
     monkeypatch.setattr(module, "_logged", logged)
     module.ran = ran  # type: ignore[attr-defined]
+    module.commands = commands  # type: ignore[attr-defined]
     return module
 
 
@@ -68,6 +71,16 @@ def test_an_interrupted_set_up_starts_anew(build: ModuleType) -> None:
     build.STAMP.write_text("{")
     build.environment(build.PLAIN)
     assert build.ran[2:] == ["making the virtual environment", "installing with pip"]
+
+
+def test_it_is_made_anew_by_the_python_within_it(build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has activated .venv runs build.py with what is about to be removed."""
+    inside = tmp_path / ".venv" / "bin" / "python3"
+    inside.parent.mkdir(parents=True)
+    inside.symlink_to(Path(sys.executable).resolve())
+    monkeypatch.setattr(sys, "executable", str(inside))
+    build.environment(build.PLAIN)
+    assert not Path(build.commands[0][0]).is_relative_to(tmp_path)
 
 
 def test_a_word_of_later_says_so() -> None:

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 import trio
 
+from edgecore.brokercommand import main as broker_command
 from keadm.__main__ import main as keadm
 
 pytestmark = pytest.mark.usefixtures("mosquitto_clients")
@@ -44,7 +45,7 @@ async def test_the_broker_alone(tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert f"listens on mqtt://127.0.0.1:{number}\n" in capsys.readouterr().out
         second = await trio.run_process([*command, number], check=False, capture_stderr=True)
         assert second.returncode == 1
-        assert f"cannot listen on 127.0.0.1:{number}: Address already in use" in second.stderr.decode()
+        assert f"cannot listen on 127.0.0.1:{number}: Address already in use; another program has it" in second.stderr.decode()
         process.send_signal(signal.SIGTERM)
         with trio.fail_after(10):
             assert await process.wait() == 0
@@ -53,3 +54,11 @@ async def test_the_broker_alone(tmp_path: Path, capsys: pytest.CaptureFixture[st
             process.kill()
         await process.wait()
         await process.stderr.aclose()
+
+
+@pytest.mark.parametrize("words", [["-p", "65536"], ["-p", "-1"], ["-p", "a"], ["--metrics", "65536"], ["--metrics", "host:"]])
+def test_what_is_no_port_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        broker_command(words)
+    assert ended.value.code == 2
+    assert "is not a port: a number from 0 to 65535" in capsys.readouterr().err
