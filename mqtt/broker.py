@@ -28,7 +28,8 @@ from mqtt.listeners import Door, Listener, open_doors
 from mqtt.moment import moment
 from mqtt.reasons import Reason
 from mqtt.reception import Reception
-from mqtt.router import CLOSED
+from mqtt.router import CLOSED, Subscriber
+from mqtt.session import Session
 from mqtt.sockets import Gone, Socket, TlsContext
 from mqtt.statistics import ROOT
 from mqtt.sysreport import report
@@ -78,6 +79,7 @@ class Broker:
         self.core = Core(config.limits, config.journal, config.authorizer, config.closed_roots)
         self.doors = {door.fd: door for door in doors}
         self.core.hurry = self._hurry
+        self.core.router.failed = self._not_delivered
         self._slice = 0.0
         self._going_on = False
         self._most = 2 * config.limits.output
@@ -157,6 +159,12 @@ class Broker:
     def _hurry(self) -> bool:
         """Whether who is being served has been served long enough."""
         return perf_counter() > self._slice
+
+    def _not_delivered(self, client: Subscriber, error: Exception) -> None:
+        """A mistake in what was for one client is not for who has sent it, nor for those who get it, too."""
+        self.faults.met(error, f"delivering to {client.identity.client_id!r}")
+        if isinstance(client, Session) and client.link is not None:
+            client.link.close()
 
     async def _go_on(self) -> None:
         """Serves those whose packets take long, in turn with all others."""

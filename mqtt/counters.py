@@ -12,7 +12,8 @@ class Counters:
 
     dropped: messages that did not reach a client, by reason: ``queue full`` (count or bytes), ``all queues full``,
     ``slow client`` (QoS 0 that its network did not take), ``expired``, ``too large`` (for the client's maximum packet size),
-    ``not authorized`` (publishes and deliveries), ``retained full``. closed: connections that the broker ended, by reason.
+    ``not authorized`` (publishes and deliveries), ``retained full``, ``internal error`` (a mistake of the broker).
+    closed: connections that the broker ended, by reason.
     received, sent: messages (PUBLISH). waiting: in all queues.
     bytes_received, bytes_sent: of MQTT. connections: accepted. admitted: CONNECTs. expired: sessions whose time was over.
     """

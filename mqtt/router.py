@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol
 
@@ -33,6 +34,10 @@ class Subscriber(Protocol):
     def deliver(self, message: Message, qos: int, retain: bool, identifiers: tuple[int, ...], now: float) -> None: ...
 
 
+def _raise(client: Subscriber, error: Exception) -> None:
+    raise error
+
+
 class Router:
     """closed: topic roots in which clients must not publish."""
 
@@ -48,6 +53,8 @@ class Router:
         self.retained: Retained[Message] = Retained()
         self.retained_bytes = 0
         self._swept = -inf
+        self.failed: Callable[[Subscriber, Exception], None] = _raise
+        """What to do when something unexpected is raised while a message is handed to one of many."""
         self._told: Retained[Message] = Retained()
         """What the broker says itself, in closed roots: true now and never again. It takes no room from others, and no disk."""
 
@@ -91,13 +98,16 @@ class Router:
             client = recipient.client
             if may_receive is not None and not may_receive(client.identity, topic) and not self._may_receive(client, topic):
                 continue
-            client.deliver(
-                message,
-                qos if qos < recipient.qos else recipient.qos,
-                recipient.retain_as_published and message.retain,
-                recipient.identifiers,
-                now,
-            )
+            try:
+                client.deliver(
+                    message,
+                    qos if qos < recipient.qos else recipient.qos,
+                    recipient.retain_as_published and message.retain,
+                    recipient.identifiers,
+                    now,
+                )
+            except Exception as error:
+                self.failed(client, error)
         for group in match.groups:
             self._share(message, [*group.in_turn()], now)
         return bool(recipients or match.groups)
@@ -108,7 +118,10 @@ class Router:
         chosen = next((each for each in members if each.client.connected), members[0] if members else None)
         if chosen is not None:
             retain = chosen.retain_as_published and message.retain
-            chosen.client.deliver(message, min(message.qos, chosen.qos), retain, chosen.identifiers, now)
+            try:
+                chosen.client.deliver(message, min(message.qos, chosen.qos), retain, chosen.identifiers, now)
+            except Exception as error:
+                self.failed(chosen.client, error)
 
     def _may_receive(self, client: Subscriber, topic: str) -> bool:
         if self._authorizer.may_receive(client.identity, topic) or client.identity.inside:

@@ -188,12 +188,13 @@ class Session:
             packet_id = packet_id % 65535 + 1
         self._last_id = packet_id
         in_flight[packet_id] = delivery
-        if not self._transmit(link, packet_id, delivery, now):
-            # MQTT-3.1.2-25: as if it had been delivered.
-            self._count("too large")
-            del in_flight[packet_id]
-            if self.journal is not None:
-                self.journal.done(self.client_id, delivery.number)
+        try:
+            sent = self._transmit(link, packet_id, delivery, now)
+        except Exception:
+            self._not_sent(packet_id, delivery, "internal error")
+            raise
+        if not sent:
+            self._not_sent(packet_id, delivery, "too large")
             return
         self._counters.sent += 1
         if self.journal is not None:
@@ -201,6 +202,12 @@ class Session:
             if delivery.qos == 2:
                 # Were it sent again under another identifier after a crash, the client would take it for another message.
                 link.hold = self.journal.newest
+
+    def _not_sent(self, packet_id: int, delivery: Delivery, why: str) -> None:
+        """What cannot be sent is not tried again, as if it had been delivered (MQTT-3.1.2-25); a mistake of ours in it would
+        end every connection of this client."""
+        del self.in_flight[packet_id]
+        self._drop(delivery, why)
 
     def _transmit(self, link: Link, packet_id: int, delivery: Delivery, now: float, again: int = 0) -> bool:
         message = delivery.message
@@ -258,9 +265,14 @@ class Session:
         # Nothing of it may pass what is not on disk yet; the CONNACK of this connection already waits for that.
         if delivery.released:
             link.send_packet(PubRel(packet_id))
-        elif not self._transmit(link, packet_id, delivery, now, _DUPLICATE):
-            del self.in_flight[packet_id]
-            self._drop(delivery, "too large")
+            return
+        try:
+            sent = self._transmit(link, packet_id, delivery, now, _DUPLICATE)
+        except Exception:
+            self._not_sent(packet_id, delivery, "internal error")
+            raise
+        if not sent:
+            self._not_sent(packet_id, delivery, "too large")
 
     def resume(self, link: Link, now: float) -> None:
         """A new connection: first what was in flight, in the order in which it was sent first (MQTT-4.4.0-1, 4.6.0-1)."""

@@ -14,8 +14,10 @@ from mqtt.access import Anything, Identity, Peer
 from mqtt.broker import Broker, Config, serve
 from mqtt.journal import JournalError
 from mqtt.limits import Limits
+from mqtt.link import Link
 from mqtt.listeners import Door, Listener
-from mqtt.packets import Connect, PingReq, PingResp, Publish, Version, Will
+from mqtt.packets import Connect, PingReq, PingResp, PubAck, Publish, Version, Will
+from mqtt.session import Delivery, Session
 
 from .conftest import Start
 
@@ -220,3 +222,40 @@ async def test_a_will_that_cannot_be_published_does_not_keep_the_broker_from_sta
     with trio.fail_after(10):
         while ledger.disk.wills:
             await trio.sleep(0.01)
+
+
+async def test_in_a_delivery_costs_who_gets_it_and_only_that_message(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger()
+    broker = await start(journal=ledger)
+    port = broker.ports[0]
+    transmit = Session._transmit
+
+    def mistake(session: Session, link: Link, packet_id: int, delivery: Delivery, *more: Any) -> bool:
+        if session.client_id == "victim" and delivery.message.packet.payload == b"bad":
+            raise RuntimeError("a mistake")
+        return transmit(session, link, packet_id, delivery, *more)
+
+    monkeypatch.setattr(Session, "_transmit", mistake)
+    victim = await RawClient.connected(port, "victim", clean_start=False)
+    other, writer = await RawClient.connected(port, "other"), await RawClient.connected(port, "writer")
+    for each in (victim, other):
+        await each.subscribe("a", 1)
+    await writer.send(Publish("a", b"bad", 1, packet_id=1), Publish("a", b"good", 1, packet_id=2))
+    assert [await writer.next(), await writer.next()] == [PubAck(1), PubAck(2)]
+    assert [(await other.message()).payload, (await other.message()).payload] == [b"bad", b"good"]
+    assert await lost_after(victim) in ([], [b"good"])
+    victim = await RawClient.connected(port, "victim", clean_start=False)
+    assert (await victim.message()).payload == b"good"
+    with trio.fail_after(10):
+        while [each.message.packet.payload for each in ledger.disk.sessions["victim"].deliveries] != [b"good"]:
+            await trio.sleep(0.01)
+    assert broker.core.counters.dropped[INTERNAL] == broker.core.counters.closed[INTERNAL] == 1
+
+
+async def lost_after(client: RawClient) -> list[bytes]:
+    """The messages that still came until the broker had closed."""
+    got = []
+    while (packet := await client.next()) is not None:
+        assert isinstance(packet, Publish)
+        got.append(packet.payload)
+    return got
