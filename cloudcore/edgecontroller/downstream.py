@@ -123,8 +123,11 @@ class Downstream:
         if feed is None or not feed.begun.is_set() or uid in self.records.of(node, path):
             return
         log.info("node %s has pod %s with uid %s, which is gone: it is told so", node, path, uid)
-        await self.records.ensure(node, path, uid)
-        feed.look(path)
+        try:
+            await self.records.ensure(node, path, uid)
+        finally:
+            # Also when the record is not there yet: the feed makes it then, or nobody would.
+            feed.look(path)
 
     def detach(self, feed: Feed) -> None:
         if self._feeds.get(feed.node) is feed:

@@ -208,6 +208,34 @@ async def test_what_is_wanted_again_before_its_deletion_was_sent_counts_as_known
         assert about == ["insert"], "it was there all the time"
 
 
+async def test_a_stray_pod_whose_record_could_not_be_made_at_once_is_told_to_go(api, cloud) -> None:
+    """It was told before, and its record is still to be removed when the node speaks of it once more."""
+    edge = await cloud.joined()
+    async with edge.connected():
+        await edge.register()
+        pod = await cloud.pod("web")
+        uid = pod["metadata"]["uid"]
+        await edge.until(lambda: "default/pod/web" in edge.stored)
+        away = {"DELETE"}
+
+        async def refuse(method: str, path: str) -> int:
+            return 503 if method in away and "/objectsyncs" in path else 0
+
+        api.meddle = refuse
+        await cloud.client.delete(PODS, "web", namespace="default", grace_seconds=0)
+        await edge.until(lambda: "default/pod/web" not in edge.stored)
+        await edge.ask("query", "null/node/edge-1")  # the acknowledgement was before this
+        away.add("POST")
+        answer = content(await edge.ask("patch", "default/podpatch/web", json.dumps({"metadata": {"uid": uid}, "status": {}})))
+        assert answer["Err"]["ErrStatus"]["code"] == 503
+        received = len(edge.received)
+        away.clear()
+        await edge.until(lambda: any(one.operation == "delete" for one in edge.received[received:]))
+        with trio.fail_after(20):
+            while any(uid in one["metadata"]["name"] for one in (await cloud.client.list(OBJECT_SYNCS)).items):
+                await trio.sleep(0.05)
+
+
 def is_record(name: str, version: str, record: Object) -> bool:
     return record["metadata"]["name"] == name and record.get("status") == {"objectResourceVersion": version}
 
