@@ -115,7 +115,7 @@ class SimulatedEdge:
         while True:
             try:
                 await self._session(self._doors[number % len(self._doors)], delays)
-            except* (LinkError, OSError):
+            except* (LinkError, OSError, Offline):
                 pass
             self.connected, self._link = False, None
             self.counts["sessions ended"] += 1
