@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import logging
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import trio
 
@@ -26,6 +27,7 @@ from viaduct import tls
 from viaduct.tls import TlsContext, TlsError
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass
@@ -49,13 +51,23 @@ def read_rules(settings: Settings) -> Rules:
         realm = listener.name if settings.per_listener else ""
         file = access.password_file
         if file is not None and file not in checks:
-            checks[file] = PasswordCheck(passwords.load(file), threads)
+            checks[file] = PasswordCheck(_loaded(passwords.load, file, "password_file", settings.origin), threads)
         check = checks[file] if file is not None else None
         terms[listener.name] = _terms(listener, access, check, realm)
         if realm not in authorizers:
-            authorizers[realm] = acl.Acl(acl.load(access.acl_file)) if access.acl_file is not None else Anything()
+            rights = access.acl_file
+            found = None if rights is None else _loaded(acl.load, rights, "acl_file", settings.origin)
+            authorizers[realm] = Anything() if found is None else acl.Acl(found)
     authorizer = Realms(authorizers) if settings.per_listener else authorizers[""]
     return Rules(terms, authorizer, listeners)
+
+
+def _loaded(load: Callable[[Path], T], file: Path, word: str, origin: str) -> T:
+    """What a file holds that ``word`` names in the file ``origin``. Raises AccessFileError, which says so."""
+    try:
+        return load(file)
+    except AccessFileError as error:
+        raise AccessFileError(origin, None, f"`{word}`: {error}") from None
 
 
 def _terms(listener: ListenerSettings, access: Access, check: PasswordCheck | None, realm: str) -> Terms:
@@ -115,10 +127,16 @@ def _context(settings: ListenerSettings) -> TlsContext | None:
     )
 
 
-def _warn(settings: Settings) -> None:
+def _warn(settings: Settings, terms: Mapping[str, Terms]) -> None:
     """Of what is allowed, and perhaps not meant."""
     for listener in settings.listeners:
         access = settings.access_of(listener)
+        if not _lets_in(terms[listener.name]):
+            log.warning(
+                "listener %s lets nobody in: name users in a password_file, "
+                "or set allow_anonymous true for clients of this machine",
+                listener.name,
+            )
         if listener.path is not None or _is_loopback(listener.address):
             continue
         if access.anonymous:
@@ -126,6 +144,10 @@ def _warn(settings: Settings) -> None:
         if access.password_file is not None and "certfile" not in listener.values:
             log.warning("listener %s: passwords are readable on their way; with certfile and keyfile they are not", listener.name)
     _warn_of_files(settings)
+
+
+def _lets_in(terms: Terms) -> bool:
+    return terms.anonymous or terms.name_from is not None or (terms.passwords is not None and bool(terms.passwords.users))
 
 
 def _warn_of_files(settings: Settings) -> None:
@@ -150,7 +172,7 @@ class Setup:
     def __init__(self, settings: Settings) -> None:
         """Raises AccessFileError."""
         self._rules = read_rules(settings)
-        _warn(settings)
+        _warn(settings, self._rules.terms)
         self._settings = settings
         self._turn = trio.Lock()
         self._admission = Admission(self._rules.terms)

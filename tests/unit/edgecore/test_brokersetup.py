@@ -30,8 +30,8 @@ def setup(text: str) -> Setup:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("password_file /nowhere/p", "/nowhere/p: cannot be read: No such file or directory"),
-        ("acl_file /nowhere/a", "/nowhere/a: cannot be read: No such file or directory"),
+        ("password_file /nowhere/p", "broker.conf: `password_file`: /nowhere/p: cannot be read: No such file or directory"),
+        ("acl_file /nowhere/a", "broker.conf: `acl_file`: /nowhere/a: cannot be read: No such file or directory"),
         ("acl_file /", "/: cannot be read: Is a directory"),
         ("listener 1\ncertfile /nowhere/c\nkeyfile /nowhere/k", "broker.conf: line 1: listener :1: cannot read /nowhere/c"),
     ],
@@ -51,6 +51,22 @@ def test_what_is_perhaps_not_meant_is_said(tmp_path: Path, caplog: pytest.LogCap
         "listener :1883: passwords are readable on their way; with certfile and keyfile they are not",
         f"{tmp_path}/p is open to all users of this machine: chmod o= it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("listener 1884 127.0.0.1", "127.0.0.1:1884"),
+        ("password_file {0}/p\nlistener 0 /s", "/s"),
+        ("allow_anonymous false", ":1883"),
+    ],
+)
+def test_a_listener_for_nobody_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, who: str) -> None:
+    (tmp_path / "p").touch(0o600)
+    with caplog.at_level(logging.WARNING):
+        setup(text.format(tmp_path))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert f"{who} lets nobody in: " in said
 
 
 class Slow(Memory):
